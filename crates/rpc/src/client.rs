@@ -1,0 +1,46 @@
+use std::time::Duration;
+
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::Propagate;
+
+/// A channel that passes the caller's trace on. It connects when it is first used and again after every loss.
+pub type Client = InterceptedService<Channel, Propagate>;
+
+/// The address of a peer is not a URL.
+#[derive(Debug, thiserror::Error)]
+#[error("{url:?} is not an address such as http://127.0.0.1:7101: {source}")]
+pub struct ClientError {
+    url: String,
+    source: tonic::transport::Error,
+}
+
+/// How long a connection may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+/// No call may last longer, whatever its own deadline; streams are not calls in this sense.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prepares a client for the peer at `url`.
+///
+/// # Errors
+/// When the URL is malformed; an unreachable peer shows at the first call.
+pub fn connect(url: &str) -> Result<Client, ClientError> {
+    let endpoint =
+        Endpoint::from_shared(url.to_owned()).map_err(|source| ClientError { url: url.to_owned(), source })?;
+    let channel = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .connect_lazy();
+    Ok(InterceptedService::new(channel, Propagate))
+}
+
+/// A request with a deadline, which the server sees and keeps too.
+pub fn deadline<T>(message: T, limit: Duration) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(limit);
+    request
+}

@@ -1,0 +1,106 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use crate::TraceLayer;
+
+/// Largest message that a server takes.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Most calls that one connection may have under way; the next one waits.
+const CALLS_PER_CONNECTION_MAX: usize = 256;
+/// No call lasts longer; streams have begun by then.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// After the signal, calls under way get this long.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("{service} cannot listen on {address}: {source}; {remedy}")]
+    Listen { service: &'static str, address: SocketAddr, source: std::io::Error, remedy: &'static str },
+    #[error(
+        "{service} will not listen on {address}: it is not a loopback address, and there is no identity and no TLS yet; \
+         set {service}.plaintext = true only where nobody else can reach that address"
+    )]
+    Plaintext { service: &'static str, address: SocketAddr },
+}
+
+/// The server stopped in disorder.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("reflection cannot be built: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("the gRPC server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// A listener and where it listens.
+#[derive(Debug)]
+pub struct Listening {
+    pub listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+/// Listens on `address`. Anything but a loopback address needs `plaintext`.
+///
+/// # Errors
+/// Names the service, the address and the remedy.
+pub async fn bind(service: &'static str, address: SocketAddr, plaintext: bool) -> Result<Listening, BindError> {
+    if !address.ip().is_loopback() && !plaintext {
+        return Err(BindError::Plaintext { service, address });
+    }
+    let failed = |source: std::io::Error| {
+        let remedy = match source.kind() {
+            std::io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
+            std::io::ErrorKind::PermissionDenied => "choose a port above 1023",
+            _ => "choose an address of this machine",
+        };
+        BindError::Listen { service, address, source, remedy }
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Listening { listener, address })
+}
+
+/// Serves `routes` with health, reflection (v1 and v1alpha), traces and bounds until `shutdown`, then drains.
+/// `services` are the full names of the gRPC services, which health reports as SERVING.
+///
+/// # Errors
+/// When the server cannot be built or fails.
+pub async fn serve(
+    listener: TcpListener,
+    services: &[&'static str],
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for name in services {
+        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+    }
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(thunes_proto::FILE_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    let routes = routes.add_service(health_service).add_service(v1).add_service(v1alpha);
+    let drained = shutdown.clone();
+    let server = Server::builder()
+        .timeout(CALL_TIMEOUT)
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .layer(TraceLayer)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned());
+    tokio::select! {
+        result = server => Ok(result?),
+        () = async { drained.cancelled().await; tokio::time::sleep(DRAIN_TIMEOUT).await } => Ok(()),
+    }
+}

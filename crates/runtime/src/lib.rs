@@ -1,0 +1,12 @@
+//! What every process needs: a clock, settings, logs and traces, an orderly end.
+
+pub mod clock;
+mod reader;
+mod settings;
+mod shutdown;
+mod telemetry;
+
+pub use reader::{ConfigFaults, Fault, KeyDoc, Reader};
+pub use settings::{Settings, SettingsError};
+pub use shutdown::shutdown_on_signal;
+pub use telemetry::{current_trace_id, init_telemetry, LogFormat};

@@ -1,0 +1,11 @@
+//! Durable state as every THUNES service keeps it: an SQLite database, answers to repeated requests, an outbox of audit
+//! events that are written in the transaction of the change that they tell of, and failpoints for crash tests.
+
+mod database;
+pub mod failpoint;
+mod outbox;
+mod requests;
+
+pub use database::{begin_write, open, Database, StoreError};
+pub use outbox::{run_outbox, Outbox, OutboxEvent, OutboxStatus};
+pub use requests::{remember_answer, repeated_answer, Repeated};

@@ -1,0 +1,182 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Sqlite, Transaction};
+use thunes_proto::audit::v1::audit_service_client::AuditServiceClient;
+use thunes_proto::audit::v1::{AppendEventsRequest, NewEvent};
+use thunes_rpc::{deadline, Client};
+use thunes_runtime::clock;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Database, StoreError};
+
+/// Most events in one delivery.
+const BATCH_MAX: i64 = 200;
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// An audit event that waits in the outbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutboxEvent {
+    pub event_type: String,
+    pub reason: String,
+    pub actor: String,
+    pub trace_id: String,
+    pub payload: serde_json::Value,
+    pub occurred_at_ms: i64,
+}
+
+impl OutboxEvent {
+    /// An event that happens now, in the present trace.
+    pub fn now(event_type: &str, reason: &str, actor: &str, payload: serde_json::Value) -> Self {
+        Self {
+            event_type: event_type.to_owned(),
+            reason: reason.to_owned(),
+            actor: actor.to_owned(),
+            trace_id: thunes_runtime::current_trace_id(),
+            payload,
+            occurred_at_ms: clock::now_ms(),
+        }
+    }
+}
+
+/// How much audit does not have yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutboxStatus {
+    pub depth: i64,
+    /// 0 when the outbox is empty.
+    pub oldest_age_ms: i64,
+}
+
+/// The events of one database that audit does not have yet, in their order.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    database: Database,
+    /// The service's name, as audit's lines show it.
+    producer: &'static str,
+    wake: Arc<Notify>,
+}
+
+impl Outbox {
+    pub fn new(database: Database, producer: &'static str) -> Self {
+        Self { database, producer, wake: Arc::new(Notify::new()) }
+    }
+
+    /// Writes an event in the transaction of the change that it tells of. Call [`Outbox::wake`] after the commit.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn add(&self, tx: &mut Transaction<'_, Sqlite>, event: &OutboxEvent) -> Result<(), StoreError> {
+        let text = serde_json::to_string(event).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        sqlx::query("INSERT INTO outbox (event, created_ms) VALUES (?, ?)")
+            .bind(text)
+            .bind(clock::now_ms())
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Says that something was committed.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Depth and age.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn status(&self) -> Result<OutboxStatus, StoreError> {
+        let (depth, oldest): (i64, Option<i64>) =
+            sqlx::query_as("SELECT COUNT(*), MIN(created_ms) FROM outbox").fetch_one(&self.database.pool).await?;
+        let oldest_age_ms = oldest.map_or(0, |at| (clock::now_ms() - at).max(0));
+        Ok(OutboxStatus { depth, oldest_age_ms })
+    }
+
+    async fn waiting(&self) -> Result<Vec<(i64, OutboxEvent)>, StoreError> {
+        let rows: Vec<(i64, String)> = sqlx::query_as("SELECT seq, event FROM outbox ORDER BY seq LIMIT ?")
+            .bind(BATCH_MAX)
+            .fetch_all(&self.database.pool)
+            .await?;
+        let parse = |(seq, text): (i64, String)| match serde_json::from_str(&text) {
+            Ok(event) => Ok((seq, event)),
+            Err(e) => Err(StoreError::Corrupt(format!("outbox event {seq}: {e}"))),
+        };
+        rows.into_iter().map(parse).collect()
+    }
+
+    fn request(&self, batch: &[(i64, OutboxEvent)]) -> AppendEventsRequest {
+        let event = |(seq, event): &(i64, OutboxEvent)| NewEvent {
+            event_type: event.event_type.clone(),
+            reason: event.reason.clone(),
+            actor: event.actor.clone(),
+            service: self.producer.to_owned(),
+            trace_id: event.trace_id.clone(),
+            payload_json: event.payload.to_string(),
+            occurred_at_ms: event.occurred_at_ms,
+            producer_seq: *seq,
+        };
+        AppendEventsRequest {
+            producer: self.producer.to_owned(),
+            incarnation: self.database.incarnation.clone(),
+            events: batch.iter().map(event).collect(),
+            request_id: String::new(),
+        }
+    }
+
+    /// Delivers one batch; says whether there was any.
+    async fn deliver(&self, audit: &mut AuditServiceClient<Client>) -> Result<bool, DeliveryError> {
+        let batch = self.waiting().await?;
+        let Some((last, _)) = batch.last() else { return Ok(false) };
+        audit.append_events(deadline(self.request(&batch), DELIVERY_TIMEOUT)).await?;
+        sqlx::query("DELETE FROM outbox WHERE seq <= ?")
+            .bind(*last)
+            .execute(&self.database.pool)
+            .await
+            .map_err(StoreError::from)?;
+        Ok(true)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DeliveryError {
+    #[error("audit did not take the events: {0}")]
+    Audit(#[from] tonic::Status),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Delivers the outbox to audit, in order and again until audit has it, until `shutdown`.
+pub async fn run_outbox(outbox: Outbox, audit: Client, shutdown: CancellationToken) {
+    let mut audit = AuditServiceClient::new(audit);
+    let mut pause = RETRY_MIN;
+    let mut failing = false;
+    loop {
+        let wait = match outbox.deliver(&mut audit).await {
+            Ok(delivered) => {
+                if failing {
+                    tracing::info!(producer = outbox.producer, "audit takes events again");
+                }
+                (failing, pause) = (false, RETRY_MIN);
+                if delivered { Duration::ZERO } else { RETRY_MAX }
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(producer = outbox.producer, %error, "audit events wait in the outbox");
+                }
+                failing = true;
+                pause = (pause * 2).min(RETRY_MAX);
+                pause
+            }
+        };
+        // After a failure a new event must not cut the pause short: a down service is not to be hammered.
+        let woken = async { if failing { std::future::pending().await } else { outbox.wake.notified().await } };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+            () = woken => {}
+        }
+    }
+}

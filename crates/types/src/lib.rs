@@ -1,0 +1,19 @@
+//! The words of the trade, as types: money, names, reasons. Pure and synchronous; nothing here does I/O.
+
+mod decimal;
+mod field;
+mod math;
+mod names;
+mod reason;
+mod texts;
+
+pub use decimal::{parse_decimal, parse_non_negative, parse_positive, DECIMAL_DIGITS_MAX, DECIMAL_LENGTH_MAX};
+pub use field::FieldError;
+pub use math::{checked_add, checked_mul_exact, checked_sub, floor_to_step, mul_div_half_even, MoneyError};
+pub use names::{ClientOrderId, Reason, RequestId, StrategyId, Symbol};
+pub use reason::ReasonCode;
+pub use rust_decimal::Decimal;
+pub use texts::{
+    text_kill_switch_activated, text_kill_switch_deactivated, TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED,
+    TEXT_TRADE_PASSED,
+};

@@ -1,0 +1,18 @@
+//! A stand-in for the Binance Spot exchange: its own process, its own durable ledger, no logic shared with the gateway.
+
+mod admin;
+mod api;
+mod config;
+mod domain;
+mod engine;
+mod error;
+mod faults;
+mod http;
+mod ledger;
+mod market_streams;
+mod server;
+mod ws_api;
+
+pub use config::{AccountConfig, CommissionIn, SimConfig, SymbolConfig};
+pub use error::SimError;
+pub use server::serve;
