@@ -1,1 +1,20 @@
+//! The gate: kill-switch, limits, leases, alerts. See the crate's README.
 
+mod alerts;
+mod answers;
+mod config;
+mod domain;
+mod engine;
+mod error;
+mod grpc;
+mod lease_stream;
+mod limit_changes;
+mod service;
+mod store;
+mod switching;
+mod tasks;
+
+pub use config::{RiskConfig, TelegramConfig};
+pub use domain::limits::Limits;
+pub use error::RiskError;
+pub use service::serve;

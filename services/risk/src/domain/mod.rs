@@ -1,0 +1,7 @@
+//! The decisions: synchronous and pure, the time is passed in.
+
+pub mod decide;
+pub mod leases;
+pub mod limits;
+pub mod reservations;
+pub mod switch;

@@ -1,0 +1,152 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use thunes_runtime::clock;
+use thunes_store::{Database, Outbox};
+use thunes_types::{Decimal, MoneyError};
+use tokio::sync::{watch, Notify};
+
+use crate::alerts::Alerts;
+use crate::answers::Answers;
+use crate::config::RiskConfig;
+use crate::domain::decide::{decide, Book, Decision, Facts, Recent, Side, Trade};
+use crate::domain::leases::Leases;
+use crate::domain::limits::Limits;
+use crate::domain::reservations::{Reservation, Reservations};
+use crate::domain::switch::Switch;
+
+/// Everything that decisions stand on; held only for the moment of a decision, never across an await.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub switch: Switch,
+    pub limits: Limits,
+    pub leases: Leases,
+    pub reservations: Reservations,
+    pub book: Book,
+    /// Symbol to last price and when it was heard, UTC.
+    pub prices: HashMap<String, (Decimal, i64)>,
+    pub recent: Recent,
+    /// What each account's gateway last said of its live orders.
+    pub live: HashMap<String, Vec<thunes_proto::risk::v1::LiveOrder>>,
+}
+
+/// The risk service without its wires.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub config: RiskConfig,
+    pub database: Database,
+    pub outbox: Outbox,
+    pub answers: Answers,
+    pub alerts: Alerts,
+    /// Names this run: approvals of another run are worth nothing.
+    pub incarnation: String,
+    state: Mutex<State>,
+    /// Changes with every change that watchers or waiting activations care about.
+    changes: watch::Sender<i64>,
+    /// Deactivations and the writing of activations, one after the other.
+    pub switch_writer: tokio::sync::Mutex<()>,
+    /// The state on disk is older than the one in memory.
+    pub unsaved: Notify,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        config: RiskConfig,
+        database: Database,
+        outbox: Outbox,
+        answers: Answers,
+        alerts: Alerts,
+        state: State,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            database,
+            outbox,
+            answers,
+            alerts,
+            incarnation: uuid::Uuid::new_v4().simple().to_string(),
+            state: Mutex::new(state),
+            changes: watch::Sender::new(1),
+            switch_writer: tokio::sync::Mutex::new(()),
+            unsaved: Notify::new(),
+        })
+    }
+
+    /// The state, for a moment. A panic elsewhere must not take the switch away: the lock outlives it.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Says that something changed.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|revision| *revision += 1);
+    }
+
+    pub(crate) fn watch_changes(&self) -> watch::Receiver<i64> {
+        self.changes.subscribe()
+    }
+
+    /// What the gate says to a trade now.
+    ///
+    /// # Errors
+    /// When a sum of money does not fit.
+    pub(crate) fn judge(&self, trade: &Trade) -> Result<(Decision, i64), MoneyError> {
+        let state = self.state();
+        let decision = judge(&state, trade, clock::boot_ms(), self.config.positions_stale_ms)?;
+        Ok((decision, state.switch.epoch))
+    }
+
+    /// Decides on an order and reserves what it may add. An order that holds a reservation already is judged again but
+    /// not counted twice.
+    ///
+    /// # Errors
+    /// When a sum of money does not fit.
+    pub(crate) fn authorize(&self, client_order_id: &str, trade: &Trade) -> Result<(Decision, i64), MoneyError> {
+        let now = clock::boot_ms();
+        let mut state = self.state();
+        let own = state.reservations.take(client_order_id);
+        let judged = judge(&state, trade, now, self.config.positions_stale_ms);
+        let epoch = state.switch.epoch;
+        let approved = judged.as_ref().is_ok_and(|decision| decision.approved);
+        if approved {
+            let State { recent, limits, reservations, .. } = &mut *state;
+            if own.is_none() {
+                recent.record(trade, now, limits);
+            }
+            if trade.side == Side::Buy {
+                let reservation = Reservation {
+                    symbol: trade.symbol.clone(),
+                    notional: trade.notional,
+                    expires_at_boot_ms: now + self.config.approval_ttl_ms,
+                    settled_at_revision: None,
+                };
+                reservations.insert(client_order_id, reservation);
+            }
+        } else if let Some(own) = own {
+            state.reservations.insert(client_order_id, own);
+        }
+        Ok((judged?, epoch))
+    }
+
+    /// Gives back what an ended order had reserved.
+    pub(crate) fn settle(&self, client_order_id: &str, book_revision: i64) -> bool {
+        let mut state = self.state();
+        let present = state.book.revision;
+        state.reservations.settle(client_order_id, book_revision, present)
+    }
+}
+
+fn judge(state: &State, trade: &Trade, now_boot_ms: i64, positions_stale_ms: i64) -> Result<Decision, MoneyError> {
+    let facts = Facts {
+        switch_active: state.switch.active,
+        limits: &state.limits,
+        book: &state.book,
+        positions_stale_ms,
+        reserved_in_symbol: state.reservations.notional_of(&trade.symbol)?,
+        reserved_symbols: state.reservations.symbols(),
+        last_price: state.prices.get(&trade.symbol).map(|(price, _)| *price),
+        recent: &state.recent,
+        now_boot_ms,
+    };
+    decide(trade, &facts)
+}

@@ -1,0 +1,193 @@
+//! The gateways' leases, over their streams.
+
+use std::sync::Arc;
+
+use thunes_proto::risk::v1::{HoldLeaseRequest, HoldLeaseResponse};
+use thunes_runtime::clock;
+use thunes_types::{parse_non_negative, parse_positive, FieldError, ReasonCode};
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use crate::domain::leases::Claim;
+use crate::domain::reservations::LiveExposure;
+use crate::engine::Engine;
+use crate::error::{FieldErrors, RiskError};
+use crate::store;
+
+/// Most live orders in one message.
+const LIVE_ORDERS_MAX: usize = 10_000;
+/// Most prices in one message.
+const PRICES_MAX: usize = 5_000;
+
+/// Speaks with one gateway until either side ends.
+pub(crate) async fn hold_lease(
+    engine: Arc<Engine>,
+    mut inbound: Streaming<HoldLeaseRequest>,
+    out: mpsc::Sender<Result<HoldLeaseResponse, Status>>,
+) {
+    let mut changes = engine.watch_changes();
+    let mut seen_epoch = engine.state().switch.epoch;
+    let mut introduced: Option<(String, String, String)> = None;
+    loop {
+        let answer = tokio::select! {
+            message = inbound.message() => match message {
+                Ok(Some(message)) => {
+                    introduced = Some((message.account.clone(), message.gateway_id.clone(), message.incarnation.clone()));
+                    engine.renew(message).await.map_err(Status::from)
+                }
+                Ok(None) | Err(_) => break,
+            },
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let switch = engine.state().switch.clone();
+                if switch.epoch == seen_epoch {
+                    continue;
+                }
+                seen_epoch = switch.epoch;
+                Ok(engine.no_lease(0, None))
+            }
+        };
+        let failed = answer.is_err();
+        if out.send(answer).await.is_err() || failed {
+            break;
+        }
+    }
+    if let Some((account, gateway_id, incarnation)) = introduced {
+        if let Some(holder) = engine.state().leases.holder_mut(&account, &gateway_id, &incarnation) {
+            holder.connected = false;
+        }
+        engine.changed();
+    }
+}
+
+impl Engine {
+    fn no_lease(&self, renew_seq: i64, refused: Option<ReasonCode>) -> HoldLeaseResponse {
+        let state = self.state();
+        HoldLeaseResponse {
+            renew_seq,
+            epoch: state.switch.epoch,
+            kill_switch_active: state.switch.active,
+            lease_ms: 0,
+            incarnation: self.incarnation.clone(),
+            refused_reason_code: refused.map_or_else(String::new, |code| code.to_string()),
+        }
+    }
+
+    /// Takes over what the gateway says and gives it a lease, if it may have one.
+    async fn renew(self: &Arc<Self>, message: HoldLeaseRequest) -> Result<HoldLeaseResponse, RiskError> {
+        let live = check_message(&message)?;
+        self.learn(&message);
+        let (account, gateway_id, incarnation) = (&message.account, &message.gateway_id, &message.incarnation);
+        let claim = {
+            let state = self.state();
+            state.leases.claim(account, gateway_id, incarnation, clock::boot_ms(), self.config.lease)
+        };
+        match claim {
+            Claim::Holder => {}
+            Claim::HeldByAnother { .. } => {
+                return Ok(self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway)));
+            }
+            Claim::MayTakeOver => {
+                // Known on disk before the first grant: a restarted risk must know whom to wait for.
+                store::save_holder(&self.database.pool, account, gateway_id, incarnation).await?;
+                let mut state = self.state();
+                let again = state.leases.claim(account, gateway_id, incarnation, clock::boot_ms(), self.config.lease);
+                if again != Claim::MayTakeOver {
+                    drop(state);
+                    return Ok(self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway)));
+                }
+                state.leases.take_over(account, gateway_id, incarnation, clock::boot_ms());
+                drop(state);
+                tracing::info!(gateway_id, account, incarnation, "gateway holds the account");
+            }
+        }
+        Ok(self.grant(&message, &live))
+    }
+
+    /// Prices, and the switch's state as the gateway remembers it; both count whoever holds the account.
+    fn learn(self: &Arc<Self>, message: &HoldLeaseRequest) {
+        let learnt = {
+            let mut state = self.state();
+            for price in &message.prices {
+                if let Ok(value) = parse_positive("prices.price", &price.price) {
+                    state.prices.insert(price.symbol.clone(), (value, price.at_ms));
+                }
+            }
+            state.switch.learn_halted_epoch(message.highest_halted_epoch, &message.gateway_id, clock::now_ms())
+        };
+        if learnt {
+            let switch = self.state().switch.clone();
+            self.announce_activation(&switch);
+            self.unsaved.notify_one();
+            self.changed();
+        }
+    }
+
+    fn grant(&self, message: &HoldLeaseRequest, live: &[LiveExposure]) -> HoldLeaseResponse {
+        let now = clock::boot_ms();
+        let mut state = self.state();
+        let approval_grace_ms = self.config.lease.grace_ms();
+        if message.live_orders_complete {
+            state.reservations.reconcile(live, now, approval_grace_ms);
+            state.live.insert(message.account.clone(), message.live_orders.clone());
+        }
+        let (active, epoch) = (state.switch.active, state.switch.epoch);
+        let lease_ms = if active { 0 } else { self.config.lease.lease_ms };
+        let mut confirmed = false;
+        if let Some(holder) = state.leases.holder_mut(&message.account, &message.gateway_id, &message.incarnation) {
+            holder.connected = true;
+            confirmed = message.confirmed_epoch > holder.confirmed_epoch;
+            holder.confirmed_epoch = holder.confirmed_epoch.max(message.confirmed_epoch);
+            if message.confirmed_persisted {
+                holder.persisted_epoch = holder.persisted_epoch.max(message.confirmed_epoch);
+            }
+            if lease_ms > 0 {
+                // Counted from now, after the gateway began to count: risk never believes a lease over too early.
+                holder.lease_end_boot_ms = now + lease_ms;
+            }
+        }
+        drop(state);
+        if confirmed {
+            self.changed();
+        }
+        HoldLeaseResponse {
+            renew_seq: message.renew_seq,
+            epoch,
+            kill_switch_active: active,
+            lease_ms,
+            incarnation: self.incarnation.clone(),
+            refused_reason_code: String::new(),
+        }
+    }
+}
+
+fn check_message(message: &HoldLeaseRequest) -> Result<Vec<LiveExposure>, RiskError> {
+    let mut faults = Vec::new();
+    for (field, text) in
+        [("gateway_id", &message.gateway_id), ("account", &message.account), ("incarnation", &message.incarnation)]
+    {
+        if text.is_empty() || text.len() > 64 {
+            faults.push(FieldError::new(field, text, "1 to 64 characters"));
+        }
+    }
+    if message.live_orders.len() > LIVE_ORDERS_MAX {
+        faults.push(FieldError::new("live_orders", &message.live_orders.len().to_string(), "at most 10000"));
+    }
+    if message.prices.len() > PRICES_MAX {
+        faults.push(FieldError::new("prices", &message.prices.len().to_string(), "at most 5000"));
+    }
+    let mut live = Vec::new();
+    for order in message.live_orders.iter().filter(|o| o.side() == thunes_proto::types::v1::Side::Buy) {
+        match parse_non_negative("live_orders.remaining_notional", &order.remaining_notional) {
+            Ok(notional) => live.push(LiveExposure {
+                client_order_id: order.client_order_id.clone(),
+                symbol: order.symbol.clone(),
+                notional,
+            }),
+            Err(error) => faults.push(error),
+        }
+    }
+    if faults.is_empty() { Ok(live) } else { Err(RiskError::Fields(FieldErrors(faults))) }
+}

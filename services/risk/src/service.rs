@@ -1,0 +1,142 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+use thunes_proto::risk::v1::risk_service_server::RiskServiceServer;
+use thunes_rpc::{connect, MESSAGE_BYTES_MAX};
+use thunes_runtime::clock;
+use thunes_store::{failpoint, run_outbox, Database, Outbox, StoreError};
+use thunes_telegram::TelegramClient;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::alerts::{run_alerts, Alerts};
+use crate::answers::Answers;
+use crate::config::RiskConfig;
+use crate::domain::decide::{Book, Recent};
+use crate::domain::leases::Leases;
+use crate::domain::reservations::Reservations;
+use crate::domain::switch::Switch;
+use crate::engine::{Engine, State};
+use crate::error::RiskError;
+use crate::grpc::RiskGrpc;
+use crate::store;
+use crate::tasks::{follow_positions, save_until_saved};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Runs the risk service until `shutdown`.
+///
+/// # Errors
+/// When its folder cannot be used, or the server fails. A damaged database is set aside, and risk starts halted.
+pub async fn serve(config: RiskConfig, listener: TcpListener, shutdown: CancellationToken) -> Result<(), RiskError> {
+    let (database, damage) = open_or_set_aside(&config.data_dir).await?;
+    let outbox = Outbox::new(database.clone(), "risk");
+    let state = restore(&config, &database, damage.as_deref()).await?;
+    let pending = store::pending_alerts(&database.pool).await?;
+    let (delivered, last) = store::accepted_alerts(&database.pool).await?;
+    let receiver = if config.telegram.token.is_some() { config.telegram.receiver.as_str() } else { "none" };
+    let (alerts, alert_queue) = Alerts::new(receiver, delivered, last);
+    let answers = Answers::load(&database.pool).await?;
+    let engine = Engine::new(config, database, outbox.clone(), answers, alerts, state);
+    for alert in pending {
+        engine.alerts.raise(alert);
+    }
+    let switch = engine.state().switch.clone();
+    if !switch.durable {
+        engine.announce_activation(&switch);
+        engine.unsaved.notify_one();
+    }
+    tracing::info!(active = switch.active, epoch = switch.epoch, reason = %switch.reason, "kill-switch as restored");
+
+    let config = &engine.config;
+    tokio::spawn(run_outbox(outbox, connect(&config.audit_url)?, shutdown.clone()));
+    tokio::spawn(follow_positions(Arc::clone(&engine), connect(&config.position_url)?, shutdown.clone()));
+    tokio::spawn(save_until_saved(Arc::clone(&engine), shutdown.clone()));
+    if let Some(token) = &config.telegram.token {
+        let client = TelegramClient::new(&config.telegram.base_url, token.expose_secret())
+            .map_err(|e| RiskError::Telegram(e.to_string()))?;
+        tokio::spawn(run_alerts(Arc::clone(&engine), client, alert_queue, shutdown.clone()));
+    }
+    let grpc = RiskServiceServer::new(RiskGrpc { engine, shutdown: shutdown.clone() })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    thunes_rpc::serve(listener, &["thunes.risk.v1.RiskService"], Routes::new(grpc), shutdown).await?;
+    Ok(())
+}
+
+/// Opens risk.db. A damaged one is kept under another name, since its state cannot be read and unknown means halted.
+async fn open_or_set_aside(folder: &Path) -> Result<(Database, Option<String>), RiskError> {
+    let path = folder.join("risk.db");
+    match thunes_store::open(&path, &MIGRATIONS).await {
+        Ok(database) => match readable(&database).await {
+            Ok(()) => Ok((database, None)),
+            Err(error) if error.is_damage() => {
+                database.pool.close().await;
+                set_aside(&path, &error).await
+            }
+            Err(error) => Err(error.into()),
+        },
+        Err(error) if error.is_damage() => set_aside(&path, &error).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn readable(database: &Database) -> Result<(), StoreError> {
+    store::load_switch(&database.pool).await?;
+    store::load_limits(&database.pool).await?;
+    Ok(())
+}
+
+async fn set_aside(path: &Path, error: &StoreError) -> Result<(Database, Option<String>), RiskError> {
+    let stamp = clock::now_ms();
+    for suffix in ["", "-wal", "-shm"] {
+        let from = path.with_file_name(format!("risk.db{suffix}"));
+        if from.exists() {
+            let to = path.with_file_name(format!("risk.db{suffix}.damaged-{stamp}"));
+            std::fs::rename(&from, &to).map_err(RiskError::SetAside)?;
+        }
+    }
+    let reason = format!("risk state unreadable; {} was set aside as .damaged-{stamp}", path.display());
+    tracing::error!(%error, "{reason}; starting with the kill-switch active");
+    Ok((thunes_store::open(path, &MIGRATIONS).await?, Some(reason)))
+}
+
+async fn restore(config: &RiskConfig, database: &Database, damage: Option<&str>) -> Result<State, RiskError> {
+    let now_ms = clock::now_ms();
+    let mut switch = store::load_switch(&database.pool).await?.unwrap_or_else(|| Switch::untouched(now_ms));
+    if failpoint::pass("risk.restore.forget") == failpoint::Action::Break {
+        switch = Switch { epoch: switch.epoch + 1, ..Switch::untouched(now_ms) };
+    }
+    if let Some(reason) = damage {
+        let short: String = reason.chars().take(512).collect();
+        switch.activate(&short, "risk", now_ms);
+    }
+    let limits = match store::load_limits(&database.pool).await? {
+        Some(limits) => {
+            tracing::info!("limits as changed by request; those of the settings are not in force");
+            limits
+        }
+        None => config.limits.clone(),
+    };
+    let mut leases = Leases::default();
+    let now_boot_ms = clock::boot_ms();
+    for (account, gateway_id, incarnation) in store::load_holders(&database.pool).await? {
+        leases.restore(&account, &gateway_id, &incarnation, now_boot_ms, config.lease);
+    }
+    if damage.is_some() {
+        // Whoever held a lease is not known any more; somebody may.
+        leases.restore("(unknown)", "(unknown)", "(unknown)", now_boot_ms, config.lease);
+    }
+    Ok(State {
+        switch,
+        limits,
+        leases,
+        reservations: Reservations::default(),
+        book: Book::default(),
+        prices: HashMap::new(),
+        recent: Recent::default(),
+        live: HashMap::new(),
+    })
+}
