@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         format!("{}.{key}", self.section)
     }
 
-    fn from_file(&self, full: &str) -> Option<&'a toml::Value> {
+    fn file_value(&self, full: &str) -> Option<&'a toml::Value> {
         let mut parts = full.split('.');
         let mut value = self.settings.file.get(parts.next()?)?;
         for part in parts {
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         if let Some(value) = self.settings.environment.get(&Settings::env_name(&full)) {
             return Some(value.clone());
         }
-        match self.from_file(&full)? {
+        match self.file_value(&full)? {
             toml::Value::String(text) => Some(text.clone()),
             toml::Value::Array(items) => {
                 let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Every fault that was found, unknown keys of the section included.
     pub fn finish(mut self) -> Result<Vec<KeyDoc>, ConfigFaults> {
-        if let Some(table) = self.from_file(&self.section.clone()) {
+        if let Some(table) = self.file_value(&self.section.clone()) {
             let mut unknown = Vec::new();
             collect_unknown(&self.section, table, &self.known, &mut unknown);
             for (key, value) in unknown {

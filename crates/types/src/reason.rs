@@ -53,6 +53,7 @@ reason_codes! {
     ClosableQuantityExceeded = "CLOSABLE_QUANTITY_EXCEEDED",
     FilterFailed = "FILTER_FAILED",
     ExchangeUnreachable = "EXCHANGE_UNREACHABLE",
+    GatewayStarting = "GATEWAY_STARTING",
     JournalUnwritable = "JOURNAL_UNWRITABLE",
     AccountHeldByAnotherGateway = "ACCOUNT_HELD_BY_ANOTHER_GATEWAY",
     // The exchange's word.

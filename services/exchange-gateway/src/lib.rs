@@ -1,1 +1,25 @@
+//! The only way to the exchange: fenced opening orders, orders in doubt, fills, reconciliation. See the crate's README.
 
+mod cancel;
+mod config;
+mod domain;
+mod engine;
+mod error;
+mod fill_delivery;
+mod grpc;
+mod hear;
+mod lease_client;
+mod market;
+mod questions;
+mod reconciling;
+mod resolve;
+mod service;
+mod start;
+mod store;
+mod submit;
+mod user_stream;
+mod wire;
+
+pub use config::{Environment, GatewayConfig};
+pub use error::GatewayError;
+pub use service::serve;

@@ -117,7 +117,14 @@ async fn deliver(engine: &Arc<Engine>, client: &TelegramClient, alert: &AlertRow
             SendOutcome::RetryAfter { ms } => {
                 ("the Bot API asks to wait".to_owned(), Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
             }
-            SendOutcome::Refused { description } => (format!("the Bot API refused: {description}"), RETRY_MAX),
+            // Repeating changes nothing until a person mends the settings; meanwhile the alerts behind it get their turn.
+            SendOutcome::Refused { description } => {
+                let why = format!("the Bot API refused: {description}; the alert waits on disk until the next start");
+                tracing::error!(alert_id = %alert.alert_id, why, "alert not delivered");
+                engine.alerts.failed(why);
+                engine.changed();
+                return;
+            }
             SendOutcome::Unreachable { why } => (format!("the Bot API is unreachable: {why}"), pause),
         };
         tracing::warn!(why, "alert not delivered yet");

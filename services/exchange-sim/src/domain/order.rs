@@ -11,6 +11,8 @@ macro_rules! wire_enum {
             $(#[doc = $text] #[serde(rename = $text)] $variant),+
         }
 
+        // Not every word is both read and written.
+        #[allow(dead_code)]
         impl $name {
             /// The word on the wire.
             pub fn as_str(self) -> &'static str {
@@ -52,23 +54,13 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// What happens when an account would trade with itself.
-    StpMode { ExpireTaker => "EXPIRE_TAKER", ExpireMaker => "EXPIRE_MAKER", ExpireBoth => "EXPIRE_BOTH" }
+    /// Which side of a trade of an account with itself expires.
+    StpMode { Taker => "EXPIRE_TAKER", Maker => "EXPIRE_MAKER", Both => "EXPIRE_BOTH" }
 }
 
 wire_enum! {
     /// How much of the order the answer shows.
     RespType { Ack => "ACK", Result => "RESULT", Full => "FULL" }
-}
-
-impl Side {
-    /// The other direction.
-    pub fn opposite(self) -> Self {
-        match self {
-            Self::Buy => Self::Sell,
-            Self::Sell => Self::Buy,
-        }
-    }
 }
 
 impl OrderKind {

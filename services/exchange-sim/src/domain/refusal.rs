@@ -20,7 +20,13 @@ pub struct ApiError {
 impl ApiError {
     /// A refusal with HTTP 400.
     pub fn new(code: i32, msg: impl Into<String>) -> Self {
-        Self { status: 400, code, msg: msg.into(), data: None, retry_after_s: None }
+        Self {
+            status: 400,
+            code,
+            msg: msg.into(),
+            data: None,
+            retry_after_s: None,
+        }
     }
 
     /// The same with another HTTP status.
@@ -57,12 +63,18 @@ impl ApiError {
 
     /// -1102 for a missing or malformed parameter.
     pub fn mandatory(name: &str) -> Self {
-        Self::new(-1102, format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."))
+        Self::new(
+            -1102,
+            format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."),
+        )
     }
 
     /// -1100 for characters outside the legal range.
     pub fn illegal(name: &str, range: &str) -> Self {
-        Self::new(-1100, format!("Illegal characters found in parameter '{name}'; legal range is '{range}'."))
+        Self::new(
+            -1100,
+            format!("Illegal characters found in parameter '{name}'; legal range is '{range}'."),
+        )
     }
 
     /// -1106 for a parameter that the order type does not take.

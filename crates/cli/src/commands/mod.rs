@@ -1,0 +1,47 @@
+//! One file for each group of commands: its arguments, its calls, what it prints.
+
+pub mod account;
+pub mod audit;
+pub mod config;
+pub mod drill;
+pub mod kill_switch;
+pub mod orders;
+pub mod positions;
+pub mod reconcile;
+pub mod risk;
+pub mod serve;
+pub mod trade;
+pub mod up;
+
+use crate::args::{Cli, Command};
+use crate::call::Context;
+use crate::output::Out;
+use crate::peers::Peers;
+
+/// Runs the command; returns its exit code.
+pub async fn run(cli: Cli) -> anyhow::Result<u8> {
+    let global = cli.global;
+    let context = Context {
+        out: Out { json: global.json },
+        peers: Peers::new(global.urls, global.data_dir.clone()),
+        actor: global.actor,
+        config: global.config,
+        data_dir: global.data_dir,
+    };
+    match cli.command {
+        Command::Serve(args) => serve::run(args, &context).await,
+        Command::Up(args) => up::run(args, &context).await,
+        Command::Trade(args) => trade::run(args, &context).await,
+        Command::KillSwitch(command) => kill_switch::run(command, &context).await,
+        Command::Risk(command) => risk::run(command, &context).await,
+        Command::Positions(args) => positions::run(args, &context).await,
+        Command::Orders(args) => orders::list(args, &context).await,
+        Command::Order(command) => orders::run(command, &context).await,
+        Command::CancelAll(args) => orders::cancel_all(args, &context).await,
+        Command::Account => account::run(&context).await,
+        Command::Audit(command) => audit::run(command, &context).await,
+        Command::Reconcile(args) => reconcile::run(args, &context).await,
+        Command::Drill(command) => drill::run(command, &context).await,
+        Command::Config(command) => config::run(command, &context),
+    }
+}

@@ -1,0 +1,127 @@
+//! The only place that knows every service by its crate.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use thunes_audit::AuditConfig;
+use crate::drill_stub::DrillConfig;
+use crate::drill_stub::SimConfig;
+use thunes_gateway::GatewayConfig;
+use thunes_position::PositionConfig;
+use thunes_risk::RiskConfig;
+use thunes_runtime::{ConfigFaults, KeyDoc, Settings};
+use thunes_supervisor::embedded::Service;
+use thunes_telegram::StandinConfig;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A service with its settings read.
+#[derive(Debug)]
+pub enum Configured {
+    Risk(Box<RiskConfig>),
+    Position(Box<PositionConfig>),
+    Audit(Box<AuditConfig>),
+    Gateway(Box<GatewayConfig>),
+    Drill(Box<DrillConfig>),
+    Sim(Box<SimConfig>),
+    Telegram(Box<StandinConfig>),
+}
+
+impl Configured {
+    /// Reads the section of `service`.
+    ///
+    /// # Errors
+    /// Every fault of the section at once.
+    pub fn read(service: Service, settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
+        macro_rules! read {
+            ($variant:ident, $config:ty) => {
+                <$config>::read(settings).map(|(config, docs)| (Self::$variant(Box::new(config)), docs))
+            };
+        }
+        match service {
+            Service::Risk => read!(Risk, RiskConfig),
+            Service::Position => read!(Position, PositionConfig),
+            Service::Audit => read!(Audit, AuditConfig),
+            Service::ExchangeGateway => read!(Gateway, GatewayConfig),
+            Service::DrillOrchestrator => read!(Drill, DrillConfig),
+            Service::ExchangeSim => read!(Sim, SimConfig),
+            Service::TelegramStandin => read!(Telegram, StandinConfig),
+        }
+    }
+
+    pub fn listen(&self) -> SocketAddr {
+        match self {
+            Self::Risk(config) => config.listen,
+            Self::Position(config) => config.listen,
+            Self::Audit(config) => config.listen,
+            Self::Gateway(config) => config.listen,
+            Self::Drill(config) => config.listen,
+            Self::Sim(config) => config.listen,
+            Self::Telegram(config) => config.listen,
+        }
+    }
+
+    /// The simulated exchange's admin interface, which only it has.
+    pub fn admin_listen(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Sim(config) => Some(config.admin_listen),
+            Self::Risk(_)
+            | Self::Position(_)
+            | Self::Audit(_)
+            | Self::Gateway(_)
+            | Self::Drill(_)
+            | Self::Telegram(_) => None,
+        }
+    }
+
+    pub fn plaintext(&self) -> bool {
+        match self {
+            Self::Risk(config) => config.plaintext,
+            Self::Position(config) => config.plaintext,
+            Self::Audit(config) => config.plaintext,
+            Self::Gateway(config) => config.plaintext,
+            Self::Drill(config) => config.plaintext,
+            Self::Sim(config) => config.plaintext,
+            Self::Telegram(config) => config.plaintext,
+        }
+    }
+
+    /// Serves until `shutdown`. `admin` is there exactly when [`Configured::admin_listen`] is.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        admin: Option<TcpListener>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Risk(config) => thunes_risk::serve(*config, listener, shutdown).await?,
+            Self::Position(config) => thunes_position::serve(*config, listener, shutdown).await?,
+            Self::Audit(config) => thunes_audit::serve(*config, listener, shutdown).await?,
+            Self::Gateway(config) => thunes_gateway::serve(*config, listener, shutdown).await?,
+            Self::Drill(config) => crate::drill_stub::serve(*config, listener, shutdown).await?,
+            Self::Telegram(_) => thunes_telegram::serve_standin(listener, shutdown).await?,
+            Self::Sim(config) => {
+                let admin = admin.context("the simulated exchange has a second listener")?;
+                crate::drill_stub::sim_serve(*config, listener, admin, shutdown).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The settings of several services.
+///
+/// # Errors
+/// Every fault of all of them at once.
+pub fn read_all(services: &[Service], settings: &Settings) -> Result<Vec<(Service, Configured)>, ConfigFaults> {
+    let mut all = Vec::new();
+    let mut faulty: Option<ConfigFaults> = None;
+    for &service in services {
+        match (Configured::read(service, settings), &mut faulty) {
+            (Ok((configured, _)), _) => all.push((service, configured)),
+            (Err(faults), Some(known)) => known.faults.extend(faults.faults),
+            (Err(faults), none) => *none = Some(faults),
+        }
+    }
+    faulty.map_or(Ok(all), Err)
+}

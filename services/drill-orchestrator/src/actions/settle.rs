@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::action;
+use crate::domain::{EvidenceKind, Evidence, Judgement, Measured, Value};
+use crate::engine::{ActionResult, Context, Outcome};
+use crate::environment::{until, Ask};
+use crate::error::ActionError;
+
+/// Everything that waits for another service is delivered by then.
+const QUIET_WITHIN: Duration = Duration::from_secs(30);
+const LOOPS_END_WITHIN: Duration = Duration::from_secs(40);
+
+/// Lets the trader end, every order become known and every outbox empty.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settle {
+    /// The longest that an order's fate may stay unknown.
+    resolved_within_ms: i64,
+    /// The longest that a service may be away.
+    recovered_within_ms: i64,
+}
+
+action!(
+    Settle,
+    "settle",
+    ["resolved", "recovered"],
+    "Ends the trader, waits until nothing is in doubt or undelivered, and sums up the times."
+);
+
+impl Settle {
+    async fn execute(&self, context: &mut Context) -> ActionResult {
+        context.sim().slow_orders(0).await?;
+        let trader_exit = match &context.trade_loop {
+            Some(trade_loop) if trade_loop.target.is_running() => trade_loop.target.stop(LOOPS_END_WITHIN).await?.to_string(),
+            Some(_) => return Err(ActionError::NotMet("the trader had ended by itself".to_owned())),
+            None => return Err(ActionError::NotMet("no trader was started".to_owned())),
+        };
+        let (resolved, resolution_evidence) = self.resolution(context).await;
+        let quiet = until("every outbox to be empty", QUIET_WITHIN, || quiet(context)).await?;
+        let said = format!("the trader: {trader_exit}; {quiet}");
+        Ok(Outcome::did(said)
+            .finding("resolved", resolved, vec![resolution_evidence])
+            .finding("recovered", self.recovery(context), vec![recovery_evidence(context)]))
+    }
+
+    async fn resolution(&self, context: &mut Context) -> (Judgement, Evidence) {
+        let mut worst: Option<(String, i64)> = None;
+        let (mut lines, mut open) = (Vec::new(), Vec::new());
+        for (name, watch) in std::mem::take(&mut context.crash.resolutions) {
+            match watch.await {
+                Ok(Ok(ms)) => {
+                    lines.push(format!("{name}: every order known after {ms} ms"));
+                    context.measure(format!("resolution_time.{name}"), Value::seconds(ms), "s", "from the kill until every order's fate was known");
+                    if worst.as_ref().is_none_or(|(_, known)| ms > *known) {
+                        worst = Some((name, ms));
+                    }
+                }
+                Ok(Err(error)) => open.push(format!("{name}: {error}")),
+                Err(error) => open.push(format!("{name}: the watch failed: {error}")),
+            }
+        }
+        lines.extend(open.iter().cloned());
+        let evidence = Evidence::new(EvidenceKind::Timing, "until every order was known", lines.join("\n"));
+        let judgement = match (worst, open.is_empty()) {
+            (Some((name, ms)), true) => {
+                Judgement::of(Measured::seconds(ms), ms <= self.resolved_within_ms, format!("too long after the kill of {name}"))
+            }
+            (Some((_, ms)), false) => Judgement::Fail(Measured::seconds(ms), open.join("; ")),
+            (None, _) => Judgement::inconclusive(if open.is_empty() { "nothing was killed".to_owned() } else { open.join("; ") }),
+        };
+        (judgement, evidence)
+    }
+
+    fn recovery(&self, context: &Context) -> Judgement {
+        let missing: Vec<_> = context.crash.kills.iter().filter(|kill| kill.recovery_ms.is_none()).collect();
+        let worst = context.crash.kills.iter().filter_map(|kill| Some((kill.recovery_ms?, &kill.target))).max();
+        match worst {
+            _ if !missing.is_empty() => Judgement::inconclusive(format!("{} did not come back", missing[0].target)),
+            Some((ms, target)) => {
+                Judgement::of(Measured::seconds(ms), ms <= self.recovered_within_ms, format!("{target} took too long"))
+            }
+            None => Judgement::inconclusive("nothing was killed"),
+        }
+    }
+}
+
+fn recovery_evidence(context: &Context) -> Evidence {
+    let lines = context.crash.kills.iter().map(|kill| {
+        let back = kill.recovery_ms.map_or(kill.trouble.clone(), |ms| format!("serving again after {ms} ms"));
+        format!("{}: killed at {} ms UTC ({}); {back}", kill.target, kill.killed_at_ms, kill.exit)
+    });
+    Evidence::new(EvidenceKind::Timing, "kills and restarts", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Nothing is on its way between the services any more.
+async fn quiet(context: &Context) -> Ask<String> {
+    let clients = context.clients();
+    let (gateway, risk) = tokio::join!(clients.gateway_status(), clients.risk_status());
+    let (gateway, risk) = match (gateway, risk) {
+        (Ok(gateway), Ok(risk)) => (gateway, risk),
+        (Err(error), _) | (_, Err(error)) => return Ask::NotYet(error.to_string()),
+    };
+    let risk_waits = risk.audit_outbox.map_or(0, |outbox| outbox.depth);
+    let waits = [
+        ("orders in doubt", gateway.orders_in_doubt),
+        ("fills for position", gateway.fills_undelivered),
+        ("audit events of the gateway", gateway.audit_outbox_depth),
+        ("audit events of risk", risk_waits),
+    ];
+    let open: Vec<_> = waits.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
+    if open.is_empty() { Ask::Yes("nothing is in doubt or undelivered".to_owned()) } else { Ask::NotYet(open.join(", ")) }
+}

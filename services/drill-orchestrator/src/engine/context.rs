@@ -1,0 +1,211 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use thunes_proto::gateway::v1::{ReconcileResponse, ReconcileVerdict};
+use thunes_runtime::clock;
+use thunes_supervisor::embedded::Service;
+use thunes_supervisor::Target;
+
+use crate::domain::{fold_fills, Evidence, Holding, SimLedger, Value};
+use crate::environment::{Clients, Drilled, SimAdmin};
+use crate::error::ActionError;
+use crate::journal::Found;
+use crate::report::{
+    BalanceRow, DiscrepancyRow, Measurement, PositionRow, Reconciliation, ReconciliationRun,
+};
+
+/// What the steps of a run share: the environment, and what earlier steps learned.
+#[derive(Debug)]
+pub struct Context {
+    pub environment: Drilled,
+    pub run_id: String,
+    pub found: Found,
+    /// Which drill and step are running; for what is recorded on the way.
+    pub drill_id: String,
+    pub step_name: String,
+    pub measurements: Vec<Measurement>,
+    pub reconciliation: Reconciliation,
+    /// Audit events that were acknowledged to the drill: sequence number and leaf hash.
+    pub audit_acks: Vec<(i64, String)>,
+    pub switched_on: Option<SwitchedOn>,
+    pub trade_loop: Option<TradeLoop>,
+    pub crash: CrashState,
+    pub external_trades: Vec<ExternalTrade>,
+    /// Commands that were run for their exit codes: expected, got, evidence.
+    pub commands: Vec<(i32, Option<i32>, Evidence)>,
+}
+
+/// The drill's own activation of the switch.
+#[derive(Debug, Clone)]
+pub struct SwitchedOn {
+    pub reason: String,
+    pub epoch: i64,
+    /// Wall clock, when the answer was here: from now on nothing may open.
+    pub answered_at_ms: i64,
+}
+
+/// `thunes trade loop`, with orders in flight.
+#[derive(Debug)]
+pub struct TradeLoop {
+    pub target: Target,
+    pub acks_file: PathBuf,
+}
+
+/// A trade that was made at the exchange, past the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalTrade {
+    pub symbol: String,
+    pub trade_id: i64,
+}
+
+/// What the crash steps gather and the verdict steps judge.
+#[derive(Debug, Default)]
+pub struct CrashState {
+    /// Fills that position had acknowledged before some kill.
+    pub acknowledged_fills: std::collections::BTreeSet<(String, i64)>,
+    pub kills: Vec<Kill>,
+    /// For each kill: the milliseconds until every order was known again, measured beside the steps.
+    pub resolutions: Vec<(String, tokio::task::JoinHandle<Result<i64, ActionError>>)>,
+    /// Size of each log before the first kill; what comes later is judged.
+    pub log_starts: BTreeMap<String, u64>,
+}
+
+/// One `kill -9` and how its target came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kill {
+    pub target: String,
+    pub killed_at_ms: i64,
+    pub exit: String,
+    /// None when it did not come back.
+    pub recovery_ms: Option<i64>,
+    pub trouble: String,
+}
+
+impl Context {
+    pub fn new(environment: Drilled, run_id: &str, found: Found) -> Self {
+        Self {
+            environment,
+            run_id: run_id.to_owned(),
+            found,
+            drill_id: String::new(),
+            step_name: String::new(),
+            measurements: Vec::new(),
+            reconciliation: Reconciliation::default(),
+            audit_acks: Vec::new(),
+            switched_on: None,
+            trade_loop: None,
+            crash: CrashState::default(),
+            external_trades: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    pub fn clients(&self) -> &Clients {
+        &self.environment.clients
+    }
+
+    pub fn sim(&self) -> &SimAdmin {
+        &self.environment.sim
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        self.environment.processes.data_dir()
+    }
+
+    pub fn log_file(&self, service: Service) -> PathBuf {
+        self.environment.processes.log_file(service)
+    }
+
+    /// Keeps a number for the report; a later one of the same name replaces it.
+    pub fn measure(&mut self, name: impl Into<String>, value: Value, unit: &str, detail: impl Into<String>) {
+        let measurement = Measurement { name: name.into(), value, unit: unit.to_owned(), detail: detail.into() };
+        self.measurements.retain(|known| known.name != measurement.name);
+        self.measurements.push(measurement);
+    }
+
+    /// A `client_order_id` that names the run and is used once.
+    pub fn new_order_id(&self) -> String {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        format!("drill-{}", &id[..24])
+    }
+
+    /// The exchange's fold of its own fills since the recorded baseline.
+    ///
+    /// # Errors
+    /// When the baseline cannot be asked for or the fills make no sense.
+    pub async fn exchange_holding(&self, ledger: &SimLedger) -> Result<Holding, ActionError> {
+        let account = self.clients().gateway_status().await?.account;
+        let baseline = self.clients().baseline(&account).await?;
+        if !baseline.found {
+            return Err(ActionError::NotMet(format!("position has no baseline of account {account}")));
+        }
+        let cursors = baseline.cursors.into_iter().map(|cursor| (cursor.symbol, cursor.last_trade_id)).collect();
+        Ok(fold_fills(&ledger.fills, &cursors)?)
+    }
+
+    /// Appends an audit event of the drill's own and keeps audit's acknowledgement.
+    ///
+    /// # Errors
+    /// When audit does not take it.
+    pub async fn note_in_audit(&mut self, event_type: &str, reason: &str, payload: &serde_json::Value) -> Result<i64, ActionError> {
+        let appended = self.environment.clients.append_event(event_type, reason, payload).await?;
+        self.audit_acks.push((appended.seq, appended.leaf_hash));
+        Ok(appended.seq)
+    }
+
+    /// Keeps a reconciliation for the report.
+    pub fn keep_reconciliation(&mut self, answer: &ReconcileResponse, repairing: bool) {
+        let text = |text: &String| text.clone();
+        let discrepancy = |d: &thunes_proto::gateway::v1::Discrepancy| DiscrepancyRow {
+            class: short(d.class().as_str_name(), "DISCREPANCY_CLASS_"),
+            symbol: text(&d.symbol),
+            asset: text(&d.asset),
+            local: text(&d.local_json),
+            exchange: text(&d.exchange_json),
+            difference: text(&d.difference),
+            cause: text(&d.cause),
+            proposed_repair: text(&d.proposed_repair),
+            repaired: d.repaired,
+            repair_result: text(&d.repair_result),
+        };
+        let balance = |b: &thunes_proto::gateway::v1::BalanceComparison| BalanceRow {
+            asset: text(&b.asset),
+            baseline: text(&b.baseline),
+            fills: text(&b.fills),
+            expected: text(&b.expected),
+            exchange: text(&b.exchange),
+            difference: text(&b.difference),
+        };
+        let position = |p: &thunes_proto::gateway::v1::PositionComparison| PositionRow {
+            symbol: text(&p.symbol),
+            book: text(&p.book),
+            exchange: text(&p.exchange),
+            difference: text(&p.difference),
+        };
+        self.reconciliation.add(ReconciliationRun {
+            drill: self.drill_id.clone(),
+            step: self.step_name.clone(),
+            at: clock::iso_utc(answer.started_at_ms),
+            duration_ms: answer.duration_ms,
+            repairing,
+            verdict: verdict_name(answer.verdict()),
+            undetermined_reason: answer.undetermined_reason.clone(),
+            fills_compared: answer.fills_compared,
+            open_orders_compared: answer.open_orders_compared,
+            book_revision: answer.book_revision,
+            discrepancies: answer.discrepancies.iter().map(discrepancy).collect(),
+            balances: answer.balances.iter().map(balance).collect(),
+            positions: answer.positions.iter().map(position).collect(),
+        });
+    }
+}
+
+/// CLEAN, DISCREPANCIES or UNDETERMINED.
+pub fn verdict_name(verdict: ReconcileVerdict) -> String {
+    short(verdict.as_str_name(), "RECONCILE_VERDICT_")
+}
+
+/// An enum value's name without the prefix that gRPC wants.
+pub fn short(name: &str, prefix: &str) -> String {
+    name.strip_prefix(prefix).unwrap_or(name).to_owned()
+}

@@ -1,0 +1,75 @@
+use std::path::PathBuf;
+
+use thunes_supervisor::embedded::{Plan, Service};
+
+use crate::error::DrillError;
+use crate::journal::RunPlan;
+use crate::options::RunOptions;
+
+/// A name for a run that sorts by its time.
+pub(crate) fn new_run_id(started_ms: i64) -> String {
+    let time: String = thunes_runtime::clock::iso_utc(started_ms).chars().filter(char::is_ascii_alphanumeric).take(15).collect();
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{time}-{}", &random[..6])
+}
+
+/// What is written down of the environment before it is made.
+pub(crate) fn run_plan(options: &RunOptions, run_id: &str) -> RunPlan {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let own = std::env::temp_dir().join(format!("thunes-drill-{run_id}"));
+    RunPlan {
+        program: absolute(&options.program),
+        data_dir: options.data_dir.as_ref().map_or(own, absolute),
+        temporary: options.data_dir.is_none() && !options.keep_environment,
+        config_file: options.config_file.as_ref().map(absolute),
+        out_dir: options.out_dir.as_ref().map(absolute),
+        seed: options.seed,
+    }
+}
+
+/// The environment of a run: the simulated exchange, a stand-in for Telegram, free ports.
+pub(crate) fn environment_plan(plan: &RunPlan) -> Plan {
+    let mut environment = Plan::isolated(&plan.program, &plan.data_dir, plan.seed);
+    environment.config_file.clone_from(&plan.config_file);
+    environment
+}
+
+/// Adds the damage that was asked for.
+///
+/// # Errors
+/// When it names a service that there is not.
+pub(crate) fn with_failpoints(mut plan: Plan, options: &RunOptions) -> Result<Plan, DrillError> {
+    for (name, text) in &options.failpoints {
+        let service = Service::parse(name).ok_or_else(|| DrillError::FailpointService {
+            name: name.clone(),
+            known: Service::ALL.map(Service::name).join(", "),
+        })?;
+        plan = plan.failpoints(service, text);
+    }
+    Ok(plan)
+}
+
+/// What stands in for the real thing, in sentences.
+pub(crate) fn stand_ins(exchange: &str, receiver: &str, seed: u64) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if exchange == "sim" {
+        sentences.push(format!(
+            "The exchange is exchange-sim, a simulated Binance Spot in a process of its own, with a ledger of its own and prices \
+             from a seeded walk (seed {seed}). It stands for the exchange, which is outside of our system: the crash drill does \
+             not kill it."
+        ));
+    }
+    if receiver == "standin" {
+        sentences.push(
+            "Alerts go to a local stand-in for the Telegram Bot API, not to Telegram (receiver: standin): the delay holds no \
+             internet."
+                .to_owned(),
+        );
+    }
+    sentences.push(
+        "A crash is SIGKILL of processes on one machine. The machine stays up, so what its kernel had taken was not lost: power \
+         loss is not rehearsed."
+            .to_owned(),
+    );
+    sentences
+}

@@ -1,0 +1,164 @@
+use thunes_runtime::clock;
+
+use crate::config::DrillConfig;
+use crate::domain::{drill_verdict, DrillDefinition, RollbackOutcome, Verdict};
+use crate::engine::{Context, DrillRunner};
+use crate::environment::{end_leftovers, Drilled};
+use crate::error::DrillError;
+use crate::journal::{Found, Journal, JournalLock, RunRow};
+use crate::library::list_drills;
+use crate::plan::environment_plan;
+use crate::progress::{Progress, ProgressEvent};
+use crate::report::{
+    write_report, Criterion, DrillReport, EnvironmentInfo, Reconciliation, Report, RollbackReport, StepRecord, SCHEMA_VERSION,
+};
+use crate::run::rollback_report;
+
+/// Rolls back every run that was cut off, marks it ABORTED, and writes a report that says so.
+///
+/// # Errors
+/// When the journal fails; a rollback that fails is in the report.
+pub async fn recover_unfinished(
+    journal: &Journal,
+    lock: &JournalLock,
+    config: &DrillConfig,
+    progress: &Progress,
+) -> Result<(), DrillError> {
+    for run in journal.unfinished(lock).await? {
+        let rollback = roll_back(journal, &run, progress).await;
+        let report = aborted_report(journal, &run, config, rollback).await?;
+        journal.end(&report, clock::now_ms()).await?;
+        if let Some(folder) = &run.plan.out_dir
+            && let Err(error) = write_report(folder, &report)
+        {
+            tracing::warn!(%error, run_id = run.run_id, "the report of a run that was cut off could not be written");
+        }
+        progress(&ProgressEvent::Recovered { run_id: run.run_id, detail: report.note });
+    }
+    Ok(())
+}
+
+/// Puts things back as the journal says they were found.
+async fn roll_back(journal: &Journal, run: &RunRow, progress: &Progress) -> RollbackReport {
+    let ended = end_leftovers(&run.plan.data_dir);
+    let ended = if ended.is_empty() { "no process was left".to_owned() } else { format!("ended {}", ended.join(", ")) };
+    if run.plan.temporary {
+        return match std::fs::remove_dir_all(&run.plan.data_dir) {
+            Ok(()) => done(format!("{ended}; its own folder was removed")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => done(format!("{ended}; its own folder was gone")),
+            Err(error) => failed(format!("{ended}; {} cannot be removed: {error}", run.plan.data_dir.display())),
+        };
+    }
+    let Some(found) = run.found.clone() else {
+        return done(format!("{ended}; it had not changed anything yet"));
+    };
+    match in_folder(journal, run, found, progress).await {
+        Ok(mut report) => {
+            report.detail = format!("{ended}; {}", report.detail).trim_end_matches("; ").to_owned();
+            report
+        }
+        Err(error) => failed(format!("{ended}; the environment could not be rolled back: {error}")),
+    }
+}
+
+fn done(detail: String) -> RollbackReport {
+    RollbackReport { outcome: RollbackOutcome::Done, steps: Vec::new(), detail }
+}
+
+fn failed(detail: String) -> RollbackReport {
+    RollbackReport { outcome: RollbackOutcome::Failed, steps: Vec::new(), detail }
+}
+
+/// Starts the environment on its folder once more, to leave it as it was found.
+async fn in_folder(journal: &Journal, run: &RunRow, found: Found, progress: &Progress) -> Result<RollbackReport, DrillError> {
+    journal.rolling_back(&run.run_id).await?;
+    let environment = Drilled::start(environment_plan(&run.plan), &mut |_| {}).await?;
+    let mut context = Context::new(environment, &run.run_id, found);
+    let mut runner = DrillRunner {
+        context: &mut context,
+        journal,
+        progress: progress.clone(),
+        cancel: tokio_util::sync::CancellationToken::new(),
+        run_started: clock::instant(),
+        rollback_steps: Vec::new(),
+    };
+    let rolled_back = runner.roll_back_run().await;
+    let steps = std::mem::take(&mut runner.rollback_steps);
+    let payload = serde_json::json!({ "run_id": run.run_id, "verdict": Verdict::Aborted.as_str() });
+    if let Err(error) = context.note_in_audit("DRILL_ENDED", "the drill was cut off; rolled back afterwards", &payload).await {
+        tracing::warn!(%error, "the end of the drill could not be audited");
+    }
+    context.environment.processes.stop_all().await;
+    rolled_back?;
+    Ok(rollback_report(steps))
+}
+
+async fn aborted_report(
+    journal: &Journal,
+    run: &RunRow,
+    config: &DrillConfig,
+    rollback: RollbackReport,
+) -> Result<Report, DrillError> {
+    let steps = journal.steps(&run.run_id).await?;
+    // A file of the user's own that is wrong by now must not keep the run from being ended.
+    let known = list_drills(config).unwrap_or_default();
+    let last = steps.last().map_or("before its first step".to_owned(), |step| format!("at or after \"{}\"", step.name));
+    let note = format!("The orchestrator ended without a word {last}; the next start rolled back: {}", rollback.detail);
+    let why = "the run was cut off";
+    let mut drills: Vec<DrillReport> = Vec::new();
+    for id in &run.drill_ids {
+        let Some(definition) = known.iter().find(|drill| drill.id == *id) else { continue };
+        let mut drill = undone_drill(definition, why);
+        drill.steps = steps.iter().filter(|step| step.drill_id == *id).map(|step| StepRecord {
+            name: step.name.clone(),
+            action: step.action.clone(),
+            start_offset_ms: step.started_ms - run.started_ms,
+            duration_ms: if step.ended_ms > 0 { step.ended_ms - step.started_ms } else { 0 },
+            outcome: if step.ended_ms > 0 { step.outcome.clone() } else { "failed".to_owned() },
+            detail: if step.ended_ms > 0 { step.detail.clone() } else { "cut off".to_owned() },
+            trace_id: String::new(),
+            evidence: Vec::new(),
+        }).collect();
+        drills.push(drill);
+    }
+    Ok(Report {
+        schema_version: SCHEMA_VERSION,
+        run_id: run.run_id.clone(),
+        verdict: Verdict::Aborted,
+        started_at: clock::iso_utc(run.started_ms),
+        ended_at: clock::iso_utc(clock::now_ms()),
+        duration_ms: clock::now_ms() - run.started_ms,
+        reason: run.reason.clone(),
+        note,
+        environment: EnvironmentInfo {
+            target: "local".to_owned(),
+            seed: run.seed,
+            data_dir: run.plan.data_dir.display().to_string(),
+            data_dir_kept: !run.plan.temporary,
+            ..EnvironmentInfo::default()
+        },
+        drills,
+        reconciliation: Reconciliation::default(),
+        measurements: Vec::new(),
+        rollback,
+        form: config.form.clone(),
+    })
+}
+
+/// A drill that the run did not come to.
+pub(crate) fn undone_drill(definition: &DrillDefinition, why: &str) -> DrillReport {
+    let now = clock::iso_utc(clock::now_ms());
+    let criteria: Vec<_> = definition.criteria.iter().map(|criterion| Criterion::aborted(criterion, why)).collect();
+    DrillReport {
+        id: definition.id.clone(),
+        title: definition.title.clone(),
+        short_title: definition.short_title.clone(),
+        objective: definition.objective.clone(),
+        verdict: drill_verdict(&criteria.iter().map(Criterion::verdict).collect::<Vec<_>>(), true),
+        started_at: now.clone(),
+        ended_at: now,
+        duration_ms: 0,
+        steps: Vec::new(),
+        criteria,
+    }
+}

@@ -1,0 +1,19 @@
+//! The report: `report.json` is the source, everything else is rendered from it and from nothing else.
+
+mod document;
+mod files;
+mod html;
+mod html_style;
+mod junit;
+mod markdown;
+mod markdown_tests;
+mod timeline;
+
+pub use document::{
+    BalanceRow, Contact, Criterion, DiscrepancyRow, DrillReport, EnvironmentInfo, Form, Measurement, PositionRow,
+    Reconciliation, ReconciliationRun, Report, RollbackReport, StepRecord, SCHEMA_VERSION,
+};
+pub use files::{read_report, write_report, ReportFileError, ReportFiles};
+pub use html::render_html;
+pub use junit::render_junit;
+pub use markdown::render_markdown;

@@ -1,0 +1,169 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use thunes_runtime::{ConfigFaults, KeyDoc, Reader, Settings};
+use thunes_types::Symbol;
+
+use crate::domain::fence::FenceRules;
+
+/// Which exchange this is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    Sim,
+    Testnet,
+    Live,
+}
+
+impl Environment {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sim => "sim",
+            Self::Testnet => "testnet",
+            Self::Live => "live",
+        }
+    }
+
+    /// By the host of the base URL. Anything of the exchange's own that is not its testnet counts as live.
+    pub fn of(base_url: &str) -> Self {
+        let host = base_url.split("://").nth(1).unwrap_or(base_url);
+        let host = host.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
+        let is_of = |domain: &str| host == domain || host.ends_with(&format!(".{domain}"));
+        if is_of("testnet.binance.vision") {
+            Self::Testnet
+        } else if host.contains("binance") {
+            Self::Live
+        } else {
+            Self::Sim
+        }
+    }
+}
+
+/// Settings of the exchange-gateway (`[gateway]`).
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    pub listen: SocketAddr,
+    pub plaintext: bool,
+    pub data_dir: PathBuf,
+    pub id: String,
+    pub account: String,
+    pub symbols: Vec<Symbol>,
+    pub risk_url: String,
+    pub position_url: String,
+    pub audit_url: String,
+    pub base_url: String,
+    pub ws_url: String,
+    pub environment: Environment,
+    pub api_key: SecretString,
+    pub api_secret: SecretString,
+    pub order_timeout_ms: i64,
+    pub(crate) fence: FenceRules,
+    pub closing_recv_window_ms: i64,
+    pub audit_backlog_max_age_ms: i64,
+    pub price_interval_ms: i64,
+}
+
+impl GatewayConfig {
+    /// Reads `[gateway]`.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
+        let mut r = settings.reader("gateway");
+        let base_url = r.text("exchange.base_url", "http://127.0.0.1:7110", "REST of the exchange; https://testnet.binance.vision for the testnet");
+        let default_ws = default_ws_url(&base_url);
+        let config = Self {
+            listen: r.parsed("listen", "127.0.0.1:7104", "address of the gRPC server", |text| {
+                text.parse().map_err(|_| "an address and port, such as 127.0.0.1:7104".to_owned())
+            }),
+            plaintext: r.boolean("plaintext", false, "listen on other than loopback addresses, without TLS"),
+            data_dir: r.path("data_dir", "thunes-data", "folder of gateway.db"),
+            id: name(&mut r, "id", "gateway-1", "this gateway's name; one at a time may trade an account"),
+            account: name(&mut r, "account", "main", "our name for the exchange account"),
+            symbols: symbols(&mut r),
+            risk_url: r.text("risk_url", "http://127.0.0.1:7101", "where risk listens"),
+            position_url: r.text("position_url", "http://127.0.0.1:7102", "where position listens"),
+            audit_url: r.text("audit_url", "http://127.0.0.1:7103", "where audit listens"),
+            ws_url: r.text("exchange.ws_url", &default_ws, "WebSocket API of the exchange"),
+            environment: Environment::of(&base_url),
+            api_key: SecretString::from(secret(&mut r, "exchange.api_key", "thunes-sim-key", "API key; or exchange.api_key_file")),
+            api_secret: SecretString::from(secret(&mut r, "exchange.api_secret", "thunes-sim-secret", "HMAC secret; or exchange.api_secret_file")),
+            order_timeout_ms: r.integer("exchange.order_timeout_ms", 5000, 100..=60_000, "how long an answer to an order is waited for; then it is in doubt"),
+            fence: FenceRules {
+                recv_window_ms: r.integer("recv_window_ms", 2000, 100..=60_000, "receive window of opening orders; must not be above risk.recv_window_ms"),
+                uncertainty_ms: r.integer("uncertainty_ms", 500, 0..=5000, "opening is refused while the exchange's clock is less certain; must not be above risk.uncertainty_ms"),
+            },
+            closing_recv_window_ms: r.integer("closing_recv_window_ms", 5000, 100..=60_000, "receive window of closing orders and questions"),
+            audit_backlog_max_age_ms: r.integer("audit_backlog_max_age_ms", 300_000, 1000..=86_400_000, "opening is refused while the oldest undelivered audit event is older"),
+            price_interval_ms: r.integer("price_interval_ms", 500, 50..=60_000, "how often last prices are asked for"),
+            base_url,
+        };
+        let allow_live = r.boolean("exchange.allow_live", false, "trade real money; needed for a live base_url");
+        if config.environment == Environment::Live && !allow_live {
+            r.refuse("exchange.base_url", &config.base_url, "is a live exchange: set gateway.exchange.allow_live = true if real money is meant");
+        }
+        let docs = r.finish()?;
+        Ok((config, docs))
+    }
+}
+
+fn default_ws_url(base_url: &str) -> String {
+    match Environment::of(base_url) {
+        Environment::Testnet => "wss://ws-api.testnet.binance.vision/ws-api/v3".into(),
+        Environment::Live => "wss://ws-api.binance.com/ws-api/v3".into(),
+        Environment::Sim => format!("{}/ws-api/v3", base_url.replacen("http", "ws", 1)),
+    }
+}
+
+fn name(r: &mut Reader<'_>, key: &str, default: &str, doc: &'static str) -> String {
+    r.parsed(key, default, doc, |text| {
+        let valid = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if valid { Ok(text.to_owned()) } else { Err("1 to 64 characters of a-z, A-Z, 0-9, -, _ and .".into()) }
+    })
+}
+
+fn symbols(r: &mut Reader<'_>) -> Vec<Symbol> {
+    let texts = r.list("symbols", &["BTCUSDT", "ETHUSDT", "BNBUSDT"], "symbols that are traded and reconciled");
+    let mut symbols = Vec::new();
+    for text in &texts {
+        match Symbol::parse(text) {
+            Ok(symbol) => symbols.push(symbol),
+            Err(error) => r.refuse("symbols", text, error.rule),
+        }
+    }
+    if symbols.is_empty() && texts.is_empty() {
+        r.refuse("symbols", "", "at least one symbol");
+    }
+    symbols
+}
+
+/// A secret, from the setting itself or from the file that `<key>_file` names.
+fn secret(r: &mut Reader<'_>, key: &str, default: &str, doc: &'static str) -> String {
+    let file_key = format!("{key}_file");
+    if let Some(path) = r.optional(&file_key, "file that holds the secret, without a newline at its end") {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => return text.trim_end().to_owned(),
+            Err(error) => r.refuse(&file_key, &path, format!("cannot be read: {error}")),
+        }
+    }
+    r.text(key, default, doc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_exchange_needs_to_be_told_twice() {
+        for url in ["https://api.binance.com", "https://api1.binance.com/", "https://api.binance.us"] {
+            assert_eq!(Environment::of(url), Environment::Live, "{url}");
+            let settings = Settings::default().with("gateway.exchange.base_url", url);
+            let faults = GatewayConfig::read(&settings).expect_err("refused").faults;
+            assert!(faults[0].rule.contains("allow_live"));
+            assert!(GatewayConfig::read(&settings.with("gateway.exchange.allow_live", "true")).is_ok());
+        }
+        assert_eq!(Environment::of("https://testnet.binance.vision"), Environment::Testnet);
+        assert_eq!(Environment::of("http://127.0.0.1:7110"), Environment::Sim);
+        assert_eq!(Environment::of("http://exchange-sim:7110"), Environment::Sim);
+    }
+}

@@ -1,0 +1,80 @@
+use std::collections::BTreeMap;
+
+use thunes_types::{checked_add, checked_sub, Decimal, MoneyError};
+
+use super::order::Side;
+
+/// The numbers of a fill that move money.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FillEffect<'a> {
+    pub base_asset: &'a str,
+    pub quote_asset: &'a str,
+    pub side: Side,
+    pub quantity: Decimal,
+    pub quote_quantity: Decimal,
+    pub commission: Decimal,
+    pub commission_asset: &'a str,
+}
+
+/// What each asset gains (or loses) by a fill.
+///
+/// # Errors
+/// When a sum does not fit.
+pub fn effects(fill: &FillEffect<'_>) -> Result<BTreeMap<String, Decimal>, MoneyError> {
+    let (base, quote) = match fill.side {
+        Side::Buy => (fill.quantity, -fill.quote_quantity),
+        Side::Sell => (-fill.quantity, fill.quote_quantity),
+    };
+    let mut changes = BTreeMap::new();
+    for (asset, change) in
+        [(fill.base_asset, base), (fill.quote_asset, quote), (fill.commission_asset, -fill.commission)]
+    {
+        if !change.is_zero() {
+            let entry: &mut Decimal = changes.entry(asset.to_owned()).or_default();
+            *entry = checked_add(*entry, change)?;
+        }
+    }
+    Ok(changes)
+}
+
+/// How much of an asset may be sold now: what is held, less what orders that have not ended may still sell.
+///
+/// # Errors
+/// When a sum does not fit.
+pub fn closable(held: Decimal, remaining_sells: &[Decimal]) -> Result<Decimal, MoneyError> {
+    let pledged = remaining_sells.iter().copied().try_fold(Decimal::ZERO, checked_add)?;
+    Ok(checked_sub(held, pledged)?.max(Decimal::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn d(text: &str) -> Decimal {
+        Decimal::from_str_exact(text).expect("a decimal")
+    }
+
+    #[test]
+    fn p8_a_fee_in_the_bought_asset_is_not_held() {
+        let fill = FillEffect {
+            base_asset: "BTC",
+            quote_asset: "USDT",
+            side: Side::Buy,
+            quantity: d("1"),
+            quote_quantity: d("50000"),
+            commission: d("0.001"),
+            commission_asset: "BTC",
+        };
+        let changes = effects(&fill).expect("fits");
+        assert_eq!(changes["BTC"], d("0.999"));
+        assert_eq!(changes["USDT"], d("-50000"));
+        let third = effects(&FillEffect { side: Side::Sell, commission_asset: "BNB", ..fill }).expect("fits");
+        assert_eq!((third["BTC"], third["USDT"], third["BNB"]), (d("-1"), d("50000"), d("-0.001")));
+    }
+
+    #[test]
+    fn p2_what_is_pledged_cannot_be_sold_again() {
+        assert_eq!(closable(d("1"), &[d("0.4"), d("0.5")]).expect("fits"), d("0.1"));
+        assert_eq!(closable(d("1"), &[d("0.7"), d("0.5")]).expect("fits"), Decimal::ZERO);
+    }
+}

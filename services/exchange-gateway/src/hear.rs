@@ -1,0 +1,175 @@
+//! What the exchange says of an order, from whichever source, becomes what we believe: in one transaction with the fills,
+//! the holdings and the audit event.
+
+use std::sync::Arc;
+
+use thunes_proto::types::v1::{Fill, Side as WireSide};
+use thunes_runtime::clock;
+use thunes_store::{begin_write, failpoint, OutboxEvent, StoreError};
+use thunes_types::{checked_add, parse_decimal, Decimal};
+
+use crate::domain::holdings::{effects, FillEffect};
+use crate::domain::order::{ExchangeWord, OrderState, Side};
+use crate::engine::Engine;
+use crate::error::GatewayError;
+use crate::store::{self, OrderRow};
+
+impl Engine {
+    /// Takes over a word of the exchange and the fills that came with it. Returns the order as believed now, or None
+    /// when it is not ours.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; nothing is taken over then.
+    pub(crate) async fn hear(
+        self: &Arc<Self>,
+        client_order_id: &str,
+        word: &ExchangeWord,
+        fills: &[Fill],
+        signed_timestamp_ms: Option<i64>,
+    ) -> Result<Option<OrderRow>, GatewayError> {
+        let mut tx = begin_write(&self.database.pool).await?;
+        let Some(mut order) = store::find_order(&mut tx, client_order_id).await? else { return Ok(None) };
+        let before = order.belief()?;
+        let mut new_fills = Vec::new();
+        for fill in fills {
+            let fill = self.complete(fill, &order);
+            if store::insert_fill(&mut tx, &fill).await? {
+                for (asset, change) in effects(&effect_of(&fill)?)? {
+                    store::add_to_holding(&mut tx, &asset, change).await?;
+                }
+                new_fills.push(fill);
+            }
+        }
+        let next = before.hear(word);
+        let executed = next.as_ref().map_or(before.executed_quantity, |b| b.executed_quantity);
+        let missing = executed > filled_quantity(&mut tx, client_order_id).await?;
+        if next.is_none() && new_fills.is_empty() && missing == order.fills_missing {
+            return Ok(Some(order));
+        }
+        order.fills_missing = missing;
+        order.signed_timestamp_ms = signed_timestamp_ms.unwrap_or(order.signed_timestamp_ms);
+        if let Some(next) = &next {
+            order.believe(next);
+        }
+        order.updated_at_ms = clock::now_ms();
+        let was_unknown = before.state == OrderState::InDoubt;
+        if was_unknown && !order.state()?.is_unknown() {
+            order.resolved_at_ms = order.updated_at_ms;
+            order.reason = format!("was in doubt; the exchange says {}", order.state);
+            order.reason_code = String::new();
+        }
+        store::update_order(&mut tx, &order).await?;
+        if before.state != order.state()? || !new_fills.is_empty() {
+            self.outbox.add(&mut tx, &order_event(&order, event_type(before.state, order.state()?), &new_fills)).await?;
+        }
+        failpoint::pass("gateway.hear.before_commit");
+        tx.commit().await?;
+        failpoint::pass("gateway.hear.after_commit");
+        self.after_change(&order, !new_fills.is_empty()).await?;
+        Ok(Some(order))
+    }
+
+    /// Keeps the list for risk current, and wakes who has work now.
+    pub(crate) async fn after_change(&self, order: &OrderRow, new_fills: bool) -> Result<(), StoreError> {
+        self.outbox.wake();
+        if order.state()?.is_terminal()
+            && !order.fills_missing
+            && !store::has_undelivered(&self.database.pool, &order.client_order_id).await?
+        {
+            self.drop_live(&order.client_order_id);
+        } else {
+            self.keep_live(order);
+        }
+        if new_fills {
+            self.fills_waiting.notify_one();
+        }
+        if order.state()?.is_unknown() || order.fills_missing {
+            self.doubts_waiting.notify_one();
+        }
+        Ok(())
+    }
+
+    // What the exchange does not say in every source: the assets, and whose order it was.
+    fn complete(&self, fill: &Fill, order: &OrderRow) -> Fill {
+        Fill {
+            base_asset: order.base_asset.clone(),
+            quote_asset: order.quote_asset.clone(),
+            client_order_id: order.client_order_id.clone(),
+            strategy_id: order.strategy_id.clone(),
+            ..fill.clone()
+        }
+    }
+}
+
+async fn filled_quantity(tx: &mut sqlx::Transaction<'_, sqlx::Sqlite>, client_order_id: &str) -> Result<Decimal, GatewayError> {
+    let texts: Vec<String> = sqlx::query_scalar("SELECT quantity FROM fills WHERE client_order_id = ?")
+        .bind(client_order_id)
+        .fetch_all(&mut **tx)
+        .await?;
+    let mut sum = Decimal::ZERO;
+    for text in texts {
+        let quantity = parse_decimal("fills.quantity", &text).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        sum = checked_add(sum, quantity)?;
+    }
+    Ok(sum)
+}
+
+/// The numbers of a fill that move money.
+///
+/// # Errors
+/// When a number cannot be read.
+pub(crate) fn effect_of(fill: &Fill) -> Result<FillEffect<'_>, GatewayError> {
+    Ok(FillEffect {
+        base_asset: &fill.base_asset,
+        quote_asset: &fill.quote_asset,
+        side: if fill.side() == WireSide::Sell { Side::Sell } else { Side::Buy },
+        quantity: parse_decimal("quantity", &fill.quantity)?,
+        quote_quantity: parse_decimal("quote_quantity", &fill.quote_quantity)?,
+        commission: parse_decimal("commission", &fill.commission)?,
+        commission_asset: &fill.commission_asset,
+    })
+}
+
+fn event_type(before: OrderState, after: OrderState) -> &'static str {
+    match (before, after) {
+        (OrderState::InDoubt, after) if after != OrderState::InDoubt => "ORDER_RESOLVED",
+        (_, OrderState::Denied) => "ORDER_DENIED",
+        (_, OrderState::Intent) => "ORDER_INTENT",
+        (_, OrderState::InDoubt) => "ORDER_IN_DOUBT",
+        (_, OrderState::New) => "ORDER_ACCEPTED",
+        (_, OrderState::PartiallyFilled) => "ORDER_PARTIALLY_FILLED",
+        (_, OrderState::Filled) => "ORDER_FILLED",
+        (_, OrderState::Canceled) => "ORDER_CANCELED",
+        (_, OrderState::Rejected) => "ORDER_REJECTED",
+        (_, OrderState::Expired) => "ORDER_EXPIRED",
+        (_, OrderState::NeverArrived) => "ORDER_NEVER_ARRIVED",
+    }
+}
+
+/// An audit event that tells of an order as it is now.
+pub(crate) fn order_event(order: &OrderRow, event_type: &str, new_fills: &[Fill]) -> OutboxEvent {
+    let trades: Vec<i64> = new_fills.iter().map(|fill| fill.trade_id).collect();
+    let payload = serde_json::json!({
+        "client_order_id": order.client_order_id,
+        "venue_order_id": order.venue_order_id,
+        "symbol": order.symbol,
+        "side": order.side,
+        "type": order.order_type,
+        "quantity": order.quantity,
+        "quote_amount": order.quote_amount,
+        "limit_price": order.limit_price,
+        "strategy_id": order.strategy_id,
+        "state": order.state,
+        "reason_code": order.reason_code,
+        "executed_quantity": order.executed_quantity,
+        "executed_quote": order.executed_quote,
+        "trade_ids": trades,
+        "epoch": order.epoch,
+    });
+    let reason: String = order.reason.chars().take(512).collect();
+    let mut event = OutboxEvent::now(event_type, &reason, "exchange-gateway", payload);
+    if event.trace_id.is_empty() {
+        event.trace_id.clone_from(&order.trace_id);
+    }
+    event
+}

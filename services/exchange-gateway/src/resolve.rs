@@ -1,0 +1,180 @@
+//! Orders in doubt, and orders whose fills are not all here: the exchange is asked until it is known.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thunes_binance::{CallError, ErrorKind, TradesFilter};
+use thunes_proto::types::v1::FillSource;
+use thunes_runtime::clock;
+use thunes_store::{begin_write, StoreError};
+use thunes_types::{ClientOrderId, ReasonCode, Symbol};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::order::{absence_is_proof, OrderState};
+use crate::engine::Engine;
+use crate::error::GatewayError;
+use crate::hear::order_event;
+use crate::store::{self, OrderRow};
+use crate::wire::{trade_fill, word_of_order};
+
+/// The first questions come fast, since most doubts end at once; then the exchange's rate limits count.
+const FAST_ROUND: Duration = Duration::from_millis(250);
+const SLOW_ROUND: Duration = Duration::from_millis(1000);
+const FAST_ROUNDS: u32 = 6;
+/// Most trades of one order that are asked for at once; more are asked for in the next round.
+const TRADES_MAX: u32 = 1000;
+
+/// Asks for every order that needs it, until `shutdown`.
+pub(crate) async fn run_resolver(engine: Arc<Engine>, shutdown: CancellationToken) {
+    let mut rounds: HashMap<String, u32> = HashMap::new();
+    loop {
+        let open = engine.needing_questions();
+        rounds.retain(|id, _| open.iter().any(|order| order.client_order_id == *id));
+        for order in &open {
+            let asked = rounds.entry(order.client_order_id.clone()).or_default();
+            *asked += 1;
+            if let Err(error) = engine.ask_about(order).await {
+                tracing::debug!(client_order_id = %order.client_order_id, %error, "still in doubt");
+            }
+        }
+        let left = engine.needing_questions();
+        if left.is_empty() && engine.is_ready() {
+            engine.resolved_since_start.store(true, Ordering::SeqCst);
+        }
+        let fast = rounds.values().any(|asked| *asked < FAST_ROUNDS);
+        let pause = if fast { FAST_ROUND } else { SLOW_ROUND };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(pause), if !left.is_empty() => {}
+            () = engine.doubts_waiting.notified() => {}
+        }
+    }
+}
+
+impl Engine {
+    fn needing_questions(&self) -> Vec<OrderRow> {
+        let needs = |order: &OrderRow| order.state == "IN_DOUBT" || order.state == "INTENT" || order.fills_missing;
+        let mut open: Vec<OrderRow> = self.live().into_iter().filter(needs).collect();
+        // An intent that is being sent at this moment is nobody's doubt yet.
+        open.retain(|order| order.state != "INTENT" || self.turn(&order.client_order_id).try_lock().is_ok());
+        open
+    }
+
+    /// Asks the exchange about one order and takes its word over. Only an absence that is proven ends a doubt with
+    /// "never arrived".
+    ///
+    /// # Errors
+    /// When the exchange gives no clear answer, or the journal cannot be written.
+    pub(crate) async fn ask_about(self: &Arc<Self>, order: &OrderRow) -> Result<(), GatewayError> {
+        let turn = self.turn(&order.client_order_id);
+        let _mine = turn.lock().await;
+        let symbol = Symbol::parse(&order.symbol)?;
+        let id = ClientOrderId::parse(&order.client_order_id)?;
+        let (timestamp_ms, recv_window_ms) = self.stamp()?;
+        // The earliest that the exchange's clock can show before it answers.
+        let asked_at = self.time_estimate().map(|e| e.exchange_ms(clock::boot_us()) - e.uncertainty_ms());
+        let answer = self.exchange.send(self.exchange.sign_query_order(&symbol, &id, timestamp_ms, recv_window_ms)).await;
+        match answer.into_result() {
+            Ok(found) => {
+                let fills = self.missing_fills(order, &symbol, &found).await?;
+                self.hear(&order.client_order_id, &word_of_order(&found), &fills, None).await?;
+                Ok(())
+            }
+            Err(CallError::Rejected(rejection)) if rejection.kind == ErrorKind::NoSuchOrder => {
+                let proven = asked_at.is_some_and(|at| absence_is_proof(order.signed_timestamp_ms, order.recv_window_ms, at));
+                if proven && order.signed_timestamp_ms > 0 { self.never_arrived(order).await } else { Err(CallError::Rejected(rejection).into()) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn missing_fills(
+        &self,
+        order: &OrderRow,
+        symbol: &Symbol,
+        found: &thunes_binance::Order,
+    ) -> Result<Vec<thunes_proto::types::v1::Fill>, GatewayError> {
+        if found.executed_quantity.is_zero() {
+            return Ok(Vec::new());
+        }
+        let (timestamp_ms, recv_window_ms) = self.stamp()?;
+        let filter = TradesFilter::OfOrder(found.venue_order_id);
+        let request = self.exchange.sign_my_trades(symbol, filter, TRADES_MAX, timestamp_ms, recv_window_ms);
+        let trades = self.exchange.send(request).await.into_result()?;
+        let fill = |trade| trade_fill(trade, &order.base_asset, &order.quote_asset, FillSource::Query);
+        Ok(trades.iter().map(fill).collect())
+    }
+
+    async fn never_arrived(&self, order: &OrderRow) -> Result<(), GatewayError> {
+        let mut tx = begin_write(&self.database.pool).await?;
+        let Some(mut present) = store::find_order(&mut tx, &order.client_order_id).await? else { return Ok(()) };
+        if !present.state()?.is_unknown() {
+            return Ok(());
+        }
+        present.state = OrderState::NeverArrived.as_str().to_owned();
+        present.reason = "the exchange does not know it, and its receive window is long over".into();
+        present.reason_code = ReasonCode::NeverArrived.to_string();
+        present.updated_at_ms = clock::now_ms();
+        present.resolved_at_ms = present.updated_at_ms;
+        store::update_order(&mut tx, &present).await?;
+        self.outbox.add(&mut tx, &order_event(&present, "ORDER_RESOLVED", &[])).await?;
+        tx.commit().await?;
+        tracing::info!(client_order_id = %present.client_order_id, "in doubt no more: it never arrived");
+        self.after_change(&present, false).await?;
+        self.settle_soon(&present.client_order_id, 0);
+        Ok(())
+    }
+
+    /// After a reconnect of the stream: whatever happened to live orders meanwhile is asked for.
+    ///
+    /// # Errors
+    /// When the exchange gives no clear answer.
+    pub(crate) async fn catch_up(self: &Arc<Self>) -> Result<(), GatewayError> {
+        for order in self.live() {
+            if !order.state()?.is_terminal() && order.state != "INTENT" {
+                self.ask_about(&order).await.or_else(ignore_absence)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ignore_absence(error: GatewayError) -> Result<(), GatewayError> {
+    match error {
+        // The resolver goes on asking.
+        GatewayError::Exchange(CallError::Rejected(_)) => Ok(()),
+        other => Err(other),
+    }
+}
+
+/// At the start: orders that the last run had written down and perhaps sent are in doubt. They were signed before it
+/// ended, so no later than now, by the latest that the exchange's clock can show.
+pub(crate) async fn doubt_leftovers(engine: &Arc<Engine>) -> Result<usize, GatewayError> {
+    let estimate = engine.time_estimate().ok_or(GatewayError::ClockUnknown)?;
+    let latest = estimate.exchange_ms(clock::boot_us()) + estimate.uncertainty_ms();
+    let mut doubts = 0;
+    for mut order in store::live_orders(&engine.database.pool).await? {
+        if order.state()?.is_unknown() {
+            doubts += 1;
+            let mut tx = begin_write(&engine.database.pool).await?;
+            let news = order.state()? == OrderState::Intent;
+            if order.signed_timestamp_ms == 0 {
+                order.signed_timestamp_ms = latest;
+            }
+            order.state = OrderState::InDoubt.as_str().to_owned();
+            order.reason_code = ReasonCode::OrderInDoubt.to_string();
+            order.reason = "the gateway ended before it knew the exchange's answer".into();
+            order.updated_at_ms = clock::now_ms();
+            store::update_order(&mut tx, &order).await?;
+            if news {
+                engine.outbox.add(&mut tx, &order_event(&order, "ORDER_IN_DOUBT", &[])).await?;
+            }
+            tx.commit().await.map_err(StoreError::from)?;
+        }
+        engine.keep_live(&order);
+    }
+    engine.outbox.wake();
+    Ok(doubts)
+}

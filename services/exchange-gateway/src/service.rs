@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use thunes_binance::{BinanceClient, ClientConfig, Credentials};
+use thunes_proto::gateway::v1::gateway_service_server::GatewayServiceServer;
+use thunes_proto::position::v1::position_service_client::PositionServiceClient;
+use thunes_proto::risk::v1::risk_service_client::RiskServiceClient;
+use thunes_rpc::{connect, MESSAGE_BYTES_MAX};
+use thunes_store::{run_outbox, Outbox};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::config::GatewayConfig;
+use crate::engine::Engine;
+use crate::error::GatewayError;
+use crate::fill_delivery::deliver_fills;
+use crate::grpc::GatewayGrpc;
+use crate::lease_client::{hold_lease, FACT_HALTED_EPOCH};
+use crate::market::{follow_clock, follow_prices};
+use crate::resolve::run_resolver;
+use crate::start::get_ready;
+use crate::store;
+use crate::user_stream::follow_stream;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// Runs the exchange-gateway until `shutdown`.
+///
+/// # Errors
+/// When its database cannot be used or the server fails. An exchange that is away is no error: opening is refused.
+pub async fn serve(config: GatewayConfig, listener: TcpListener, shutdown: CancellationToken) -> Result<(), GatewayError> {
+    let database = thunes_store::open(&config.data_dir.join("gateway.db"), &MIGRATIONS).await?;
+    let halted = store::fact(&database.pool, FACT_HALTED_EPOCH).await?;
+    let highest_halted_epoch = halted.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let outbox = Outbox::new(database.clone(), "exchange-gateway");
+    let mut client = ClientConfig::new(config.base_url.clone());
+    client.order_timeout_ms = u64::try_from(config.order_timeout_ms).unwrap_or(5000);
+    let credentials = Credentials::hmac(config.api_key.clone(), config.api_secret.clone());
+    let exchange = BinanceClient::new(client, credentials)?;
+    let risk = RiskServiceClient::new(connect(&config.risk_url)?);
+    // The ledger's pages are larger than the usual answer.
+    let position = PositionServiceClient::new(connect(&config.position_url)?).max_decoding_message_size(16 * MESSAGE_BYTES_MAX);
+    let audit = connect(&config.audit_url)?;
+    let engine = Engine::new(config, database, outbox.clone(), exchange, risk, position, highest_halted_epoch);
+    tracing::info!(environment = engine.config.environment.as_str(), exchange = %engine.config.base_url, "exchange-gateway starts");
+
+    tokio::spawn(run_outbox(outbox, audit, shutdown.clone()));
+    tokio::spawn(get_ready(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(follow_clock(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(follow_prices(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(follow_stream(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(hold_lease(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(deliver_fills(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(run_resolver(Arc::clone(&engine), shutdown.clone()));
+
+    let grpc = GatewayServiceServer::new(GatewayGrpc { engine }).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    thunes_rpc::serve(listener, &["thunes.gateway.v1.GatewayService"], Routes::new(grpc), shutdown).await?;
+    Ok(())
+}

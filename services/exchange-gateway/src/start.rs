@@ -1,0 +1,137 @@
+//! Becoming ready: clock, rules, what the last run left, the baseline. Until then opening is refused.
+
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thunes_binance::Account;
+use thunes_proto::position::v1::{GetBaselineRequest, RecordBaselineRequest, TradeCursor};
+use thunes_proto::types::v1::Balance;
+use thunes_rpc::deadline;
+use thunes_runtime::clock;
+use thunes_store::begin_write;
+use thunes_types::{checked_add, parse_decimal};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::error::GatewayError;
+use crate::questions::balances_to_wire;
+use crate::resolve::doubt_leftovers;
+use crate::store;
+
+const RETRY: Duration = Duration::from_millis(300);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Snapshots are taken again while trades come in between.
+const SNAPSHOT_TRIES: u32 = 10;
+/// The fact that says that the baseline is recorded, here and at position.
+const FACT_BASELINE: &str = "baseline_recorded";
+
+/// Gets ready, trying again until it works or `shutdown`.
+pub(crate) async fn get_ready(engine: Arc<Engine>, shutdown: CancellationToken) {
+    let mut said = false;
+    let mut doubted = false;
+    loop {
+        match engine.try_to_get_ready(&mut doubted).await {
+            Ok(()) => {
+                engine.ready.store(true, Ordering::SeqCst);
+                engine.doubts_waiting.notify_one();
+                tracing::info!("ready: clock, rules and baseline are known");
+                return;
+            }
+            Err(error) if !said => {
+                tracing::warn!(%error, "not ready yet; opening is refused, trying again");
+                said = true;
+            }
+            Err(error) => tracing::debug!(%error, "not ready yet"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+impl Engine {
+    async fn try_to_get_ready(self: &Arc<Self>, doubted: &mut bool) -> Result<(), GatewayError> {
+        self.read_clock().await?;
+        if !*doubted {
+            let doubts = doubt_leftovers(self).await?;
+            if doubts > 0 {
+                tracing::warn!(doubts, "orders of the last run are in doubt; asking the exchange");
+            }
+            *doubted = true;
+            self.doubts_waiting.notify_one();
+        }
+        self.read_rules().await?;
+        if store::fact(&self.database.pool, FACT_BASELINE).await?.is_none() {
+            self.record_baseline().await?;
+        }
+        // Position may be away; that is no reason to refuse closing.
+        let _ = self.read_prices().await;
+        Ok(())
+    }
+
+    /// What the account held before the first order of ours: recorded at position, then here. An existing baseline at
+    /// position (this journal was lost or moved) is kept.
+    async fn record_baseline(&self) -> Result<(), GatewayError> {
+        let known = self
+            .position
+            .clone()
+            .get_baseline(deadline(GetBaselineRequest { account: self.config.account.clone() }, CALL_TIMEOUT))
+            .await
+            .map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))?
+            .into_inner();
+        let (account, cursors) = self.snapshot().await?;
+        let balances = balances_to_wire(&account);
+        if !known.found {
+            let request = RecordBaselineRequest {
+                account: self.config.account.clone(),
+                balances: balances.clone(),
+                cursors,
+                taken_at_ms: clock::now_ms(),
+                reason: "first start of the gateway on this account".into(),
+                request_id: String::new(),
+                replace: false,
+            };
+            let recorded = self.position.clone().record_baseline(deadline(request, CALL_TIMEOUT)).await;
+            recorded.map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))?;
+        }
+        self.keep_holdings(&balances).await
+    }
+
+    async fn keep_holdings(&self, balances: &[Balance]) -> Result<(), GatewayError> {
+        let mut tx = begin_write(&self.database.pool).await?;
+        for balance in balances {
+            let total = checked_add(parse_decimal("free", &balance.free)?, parse_decimal("locked", &balance.locked)?)?;
+            store::set_holding(&mut tx, &balance.asset, total).await?;
+        }
+        store::set_fact(&mut tx, FACT_BASELINE, &clock::now_ms().to_string()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Balances, and the newest trade of each symbol that they include: taken when no trade came in between.
+    ///
+    /// # Errors
+    /// When the exchange gives no clear answer, or the account does not hold still.
+    pub(crate) async fn snapshot(&self) -> Result<(Account, Vec<TradeCursor>), GatewayError> {
+        for _ in 0..SNAPSHOT_TRIES {
+            let before = self.cursors().await?;
+            let account = self.account().await?;
+            let after = self.cursors().await?;
+            if before == after {
+                return Ok((account, after));
+            }
+        }
+        Err(GatewayError::Dependency("the exchange account", "it does not hold still: trades came in during every snapshot".into()))
+    }
+
+    async fn cursors(&self) -> Result<Vec<TradeCursor>, GatewayError> {
+        let mut cursors = Vec::new();
+        for symbol in &self.config.symbols {
+            let last_trade_id = self.last_trade_id(symbol).await?;
+            cursors.push(TradeCursor { symbol: symbol.to_string(), last_trade_id });
+        }
+        Ok(cursors)
+    }
+}

@@ -1,0 +1,93 @@
+use prost::Message;
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use thunes_proto::types::v1::Fill;
+use thunes_store::StoreError;
+
+/// A fill in the journal.
+#[derive(Debug, Clone)]
+pub(crate) struct FillRow {
+    pub id: i64,
+    pub fill: Fill,
+    pub delivered_revision: Option<i64>,
+}
+
+fn decode(row: (i64, Vec<u8>, Option<i64>)) -> Result<FillRow, StoreError> {
+    let (id, body, delivered_revision) = row;
+    let fill = Fill::decode(body.as_slice()).map_err(|e| StoreError::Corrupt(format!("fill {id}: {e}")))?;
+    Ok(FillRow { id, fill, delivered_revision })
+}
+
+/// Writes a fill; says whether it is new. (symbol, trade_id) is its identity, whoever told of it first.
+pub(crate) async fn insert_fill(tx: &mut Transaction<'_, Sqlite>, fill: &Fill) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO fills (symbol, trade_id, client_order_id, quantity, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(&fill.symbol)
+    .bind(fill.trade_id)
+    .bind(&fill.client_order_id)
+    .bind(&fill.quantity)
+    .bind(fill.encode_to_vec())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(crate) async fn fill(pool: &SqlitePool, symbol: &str, trade_id: i64) -> Result<Option<FillRow>, StoreError> {
+    let row = sqlx::query_as("SELECT id, body, delivered_revision FROM fills WHERE symbol = ? AND trade_id = ?")
+        .bind(symbol)
+        .bind(trade_id)
+        .fetch_optional(pool)
+        .await?;
+    row.map(decode).transpose()
+}
+
+pub(crate) async fn fills_of_order(pool: &SqlitePool, client_order_id: &str) -> Result<Vec<FillRow>, StoreError> {
+    let rows: Vec<_> =
+        sqlx::query_as("SELECT id, body, delivered_revision FROM fills WHERE client_order_id = ? ORDER BY trade_id")
+            .bind(client_order_id)
+            .fetch_all(pool)
+            .await?;
+    rows.into_iter().map(decode).collect()
+}
+
+/// The oldest fills that position does not have.
+pub(crate) async fn undelivered(pool: &SqlitePool, limit: i64) -> Result<Vec<FillRow>, StoreError> {
+    let rows: Vec<_> = sqlx::query_as(
+        "SELECT id, body, delivered_revision FROM fills WHERE delivered_revision IS NULL ORDER BY id LIMIT ?",
+    )
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(decode).collect()
+}
+
+pub(crate) async fn undelivered_count(pool: &SqlitePool) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM fills WHERE delivered_revision IS NULL").fetch_one(pool).await?)
+}
+
+pub(crate) async fn has_undelivered(pool: &SqlitePool, client_order_id: &str) -> Result<bool, StoreError> {
+    let row: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM fills WHERE client_order_id = ? AND delivered_revision IS NULL LIMIT 1")
+            .bind(client_order_id)
+            .fetch_optional(pool)
+            .await?;
+    Ok(row.is_some())
+}
+
+/// Position has these: the book of `revision` holds them.
+pub(crate) async fn mark_delivered(tx: &mut Transaction<'_, Sqlite>, ids: &[i64], revision: i64) -> Result<(), StoreError> {
+    for id in ids {
+        sqlx::query("UPDATE fills SET delivered_revision = ? WHERE id = ?")
+            .bind(revision)
+            .bind(*id)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Position turned out not to have it: it is delivered again.
+pub(crate) async fn mark_undelivered(tx: &mut Transaction<'_, Sqlite>, id: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE fills SET delivered_revision = NULL WHERE id = ?").bind(id).execute(&mut **tx).await?;
+    Ok(())
+}

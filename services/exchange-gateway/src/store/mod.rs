@@ -1,0 +1,14 @@
+//! All of the gateway's SQL.
+
+mod facts;
+mod fills;
+mod orders;
+
+pub(crate) use facts::{add_to_holding, fact, holding, set_fact, set_holding};
+pub(crate) use fills::{
+    fill, fills_of_order, has_undelivered, insert_fill, mark_delivered, mark_undelivered, undelivered, undelivered_count,
+    FillRow,
+};
+pub(crate) use orders::{
+    find_order, insert_order, list_orders, live_orders, order_by_venue_id, remaining_sells, update_order, OrderRow,
+};

@@ -1,0 +1,438 @@
+//! The path of an order: seen before? allowed? written down; through the fence; sent once; the answer written down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use thunes_binance::{DoubtWhy, NewOrder, NewOrderAnswer, OrderShape, Outcome};
+use thunes_proto::risk::v1::{AuthorizeOrderRequest, AuthorizeOrderResponse, SettleOrderRequest};
+use thunes_proto::types::v1 as types;
+use thunes_rpc::deadline;
+use thunes_runtime::{clock, current_trace_id};
+use thunes_store::{begin_write, failpoint};
+use thunes_types::{FieldError, ReasonCode, TEXT_KILL_SWITCH_DENIED};
+
+use crate::domain::fence::Approval;
+use crate::domain::filters::SymbolRules;
+use crate::domain::holdings::closable;
+use crate::domain::order::{OrderState, Side};
+use crate::domain::plan::{plan, Kind, Plan, TimeInForce, Wish};
+use crate::engine::Engine;
+use crate::error::GatewayError;
+use crate::hear::order_event;
+use crate::store::{self, OrderRow};
+use crate::wire::{answer_fills, word_of_answer};
+
+/// How long risk's decision is waited for.
+const AUTHORIZE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long an approved opening order waits for a lease of its epoch: the approval can be faster than the lease.
+const LEASE_PATIENCE: Duration = Duration::from_millis(1200);
+
+/// What the fence let through: signed, and to be sent once.
+struct Passed {
+    signed: thunes_binance::SignedRequest<NewOrderAnswer>,
+}
+
+/// Why an order goes no further.
+struct Denial {
+    code: ReasonCode,
+    text: String,
+}
+
+impl Engine {
+    /// Submits an order, or gives the present state of the order that this id made before.
+    ///
+    /// # Errors
+    /// For a request that is wrong in itself, a reused id, or a journal that cannot be written.
+    pub(crate) async fn submit(self: &Arc<Self>, wish: Wish) -> Result<OrderRow, GatewayError> {
+        let turn = self.turn(wish.client_order_id.as_str());
+        let _mine = turn.lock().await;
+        let payload_hash = hex::encode(Sha256::digest(wish.payload()));
+        let mut connection = self.database.pool.acquire().await?;
+        if let Some(known) = store::find_order(&mut connection, wish.client_order_id.as_str()).await? {
+            let same = known.payload_hash == payload_hash;
+            return if same { Ok(known) } else { Err(GatewayError::ClientOrderIdReused(known.client_order_id)) };
+        }
+        drop(connection);
+        let rules = self.known_symbol(&wish)?;
+        let mut order = blank_order(&wish, &rules, payload_hash);
+        order.recv_window_ms = match wish.side {
+            Side::Buy => self.config.fence.recv_window_ms,
+            Side::Sell => self.config.closing_recv_window_ms,
+        };
+        let planned = match plan(&wish, &rules, self.last_price(wish.symbol.as_str())) {
+            Ok(planned) => planned,
+            Err(refused) => return self.deny(order, Denial { code: refused.code, text: refused.text }, false).await,
+        };
+        fill_in(&mut order, &planned);
+        if let Err(denial) = self.preconditions(wish.side).await {
+            return self.deny(order, denial, false).await;
+        }
+        let approval = match self.authorize(&wish, &planned, &mut order).await {
+            Ok(approval) => approval,
+            Err(denial) => return self.deny(order, denial, false).await,
+        };
+        if let Err(denial) = self.write_intent(&mut order).await? {
+            return self.deny(order, denial, true).await;
+        }
+        let passed = match self.pass_fence(&wish, &planned, &mut order, approval.as_ref()).await {
+            Ok(passed) => passed,
+            Err(denial) => return self.withdraw(order, denial).await,
+        };
+        failpoint::pass("gateway.submit.before_send");
+        let outcome = self.exchange.send(passed.signed).await;
+        failpoint::pass("gateway.submit.after_send");
+        self.conclude(order, outcome).await
+    }
+
+    fn known_symbol(&self, wish: &Wish) -> Result<SymbolRules, GatewayError> {
+        self.rules(wish.symbol.as_str()).ok_or_else(|| {
+            let symbols = self.config.symbols.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let known = if self.is_ready() { format!("one of {symbols} (setting gateway.symbols), as far as the exchange lists them") } else { "the exchange's symbols are not known yet; try again in a moment".into() };
+            FieldError::new("symbol", wish.symbol.as_str(), known).into()
+        })
+    }
+
+    /// What opening needs besides risk's word. Closing needs none of it.
+    async fn preconditions(&self, side: Side) -> Result<(), Denial> {
+        if side == Side::Sell {
+            return Ok(());
+        }
+        if !self.is_ready() {
+            return Err(Denial {
+                code: ReasonCode::GatewayStarting,
+                text: "❌ The gateway is starting: the baseline is not recorded yet".into(),
+            });
+        }
+        let backlog = self.outbox.status().await.map_err(|e| Denial {
+            code: ReasonCode::JournalUnwritable,
+            text: format!("❌ The journal cannot be read: {e}"),
+        })?;
+        if backlog.oldest_age_ms > self.config.audit_backlog_max_age_ms {
+            let text = format!(
+                "❌ Audit does not have events that are {} ms old, allowed is <= {} ms",
+                backlog.oldest_age_ms, self.config.audit_backlog_max_age_ms
+            );
+            return Err(Denial { code: ReasonCode::AuditBacklogTooOld, text });
+        }
+        Ok(())
+    }
+
+    /// Asks risk. Opening needs its approval; closing goes on without risk, since stopping must never trap a position.
+    async fn authorize(&self, wish: &Wish, planned: &Plan, order: &mut OrderRow) -> Result<Option<Approval>, Denial> {
+        let request = AuthorizeOrderRequest {
+            client_order_id: order.client_order_id.clone(),
+            symbol: order.symbol.clone(),
+            side: wire_side(wish.side) as i32,
+            notional: planned.notional.to_string(),
+            limit_price: order.limit_price.clone(),
+            strategy_id: order.strategy_id.clone(),
+            gateway_id: self.config.id.clone(),
+        };
+        let asked_boot_ms = clock::boot_ms();
+        let answer = self.risk.clone().authorize_order(deadline(request, AUTHORIZE_TIMEOUT)).await;
+        match (answer, wish.side) {
+            (Ok(answer), side) => {
+                let answer = answer.into_inner();
+                order.epoch = answer.epoch;
+                order.checks = serde_json::to_string(&answer.checks).unwrap_or_default();
+                order.reason.clone_from(&answer.reason);
+                judged(&answer, side, asked_boot_ms)
+            }
+            (Err(_), Side::Sell) => {
+                order.reason = "risk did not answer; closing is allowed up to the quantity held".into();
+                Ok(None)
+            }
+            (Err(status), Side::Buy) => Err(Denial {
+                code: ReasonCode::RiskUnreachable,
+                text: format!("❌ Risk did not answer ({}); no new positions without it", status.message()),
+            }),
+        }
+    }
+
+    /// Writes the intent and its event, durably, before anything leaves. A sale reserves what it sells here.
+    async fn write_intent(&self, order: &mut OrderRow) -> Result<Result<(), Denial>, GatewayError> {
+        let mut tx = begin_write(&self.database.pool).await?;
+        if order.side() == Side::Sell {
+            let held = store::holding(&mut tx, &order.base_asset).await?;
+            let pledged = store::remaining_sells(&mut tx, &order.base_asset).await?;
+            let most = closable(held, &pledged)?;
+            let wanted = order.remaining_quantity()?;
+            if wanted > most {
+                let text = format!(
+                    "❌ SELL of {wanted} {asset} exceeds what can be sold: {most} {asset} (held {held}, the rest is in orders that have not ended)",
+                    asset = order.base_asset
+                );
+                return Ok(Err(Denial { code: ReasonCode::ClosableQuantityExceeded, text }));
+            }
+        }
+        order.state = OrderState::Intent.as_str().to_owned();
+        store::insert_order(&mut tx, order).await?;
+        self.outbox.add(&mut tx, &order_event(order, "ORDER_INTENT", &[])).await?;
+        failpoint::pass("gateway.intent.before_commit");
+        tx.commit().await?;
+        failpoint::pass("gateway.intent.after_commit");
+        self.keep_live(order);
+        self.outbox.wake();
+        Ok(Ok(()))
+    }
+
+    /// One reading of one clock makes both the signed timestamp and the check against the lease.
+    async fn pass_fence(
+        &self,
+        wish: &Wish,
+        planned: &Plan,
+        order: &mut OrderRow,
+        approval: Option<&Approval>,
+    ) -> Result<Passed, Denial> {
+        if let (Side::Buy, Some(approval)) = (wish.side, approval) {
+            self.wait_for_lease(approval).await;
+        }
+        let new_order = NewOrder {
+            symbol: wish.symbol.clone(),
+            side: match wish.side {
+                Side::Buy => thunes_binance::Side::Buy,
+                Side::Sell => thunes_binance::Side::Sell,
+            },
+            client_order_id: wish.client_order_id.clone(),
+            shape: shape(wish, planned),
+        };
+        let now_boot_us = clock::boot_us();
+        let estimate = self.time(|time| time.estimate(now_boot_us));
+        let (Some(estimate), now_boot_ms) = (estimate, now_boot_us.div_euclid(1000)) else {
+            return Err(Denial { code: ReasonCode::ClockUncertain, text: "❌ The exchange's clock is not known yet".into() });
+        };
+        if wish.side == Side::Buy {
+            let Some(approval) = approval else {
+                return Err(Denial { code: ReasonCode::ApprovalStale, text: closed_text(ReasonCode::ApprovalStale) });
+            };
+            let id = order.client_order_id.as_str();
+            let uncertainty_ms = Some(estimate.uncertainty_ms());
+            let admitted =
+                self.with_gate(|gate| gate.admit(id, now_boot_ms, approval, uncertainty_ms, self.config.fence));
+            admitted.map_err(|code| Denial { code, text: closed_text(code) })?;
+        }
+        order.signed_timestamp_ms = estimate.exchange_ms(now_boot_us);
+        let signed = self.exchange.sign_order(&new_order, order.signed_timestamp_ms, order.recv_window_ms);
+        Ok(Passed { signed })
+    }
+
+    async fn wait_for_lease(&self, approval: &Approval) {
+        let mut changes = self.watch_gate();
+        let wait = async {
+            while !self.gate(|gate| gate.matches(approval, clock::boot_ms())) {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Whether it came in time is the fence's business.
+        let _ = tokio::time::timeout(LEASE_PATIENCE, wait).await;
+    }
+
+    /// Writes down what came of sending. Whatever is not clear is doubt, and the exchange is asked.
+    async fn conclude(
+        self: &Arc<Self>,
+        order: OrderRow,
+        outcome: Outcome<NewOrderAnswer>,
+    ) -> Result<OrderRow, GatewayError> {
+        let id = order.client_order_id.clone();
+        match outcome {
+            Outcome::Answer(answer) => {
+                let fills = answer_fills(&answer)?;
+                let heard = self.hear(&id, &word_of_answer(&answer), &fills, Some(order.signed_timestamp_ms)).await;
+                self.with_gate(|gate| gate.answered(&id));
+                heard?.ok_or(GatewayError::NoSuchOrder(id))
+            }
+            Outcome::Rejected(rejection) => {
+                self.with_gate(|gate| gate.answered(&id));
+                let denial = Denial { code: ReasonCode::RejectedByExchange, text: rejection.to_string() };
+                self.end(order, OrderState::Rejected, "ORDER_REJECTED", denial).await
+            }
+            Outcome::RateLimited(limited) => {
+                self.with_gate(|gate| gate.answered(&id));
+                let denial = Denial { code: ReasonCode::RejectedByExchange, text: limited.to_string() };
+                self.end(order, OrderState::Rejected, "ORDER_REJECTED", denial).await
+            }
+            Outcome::NotSent { why } => {
+                self.with_gate(|gate| gate.answered(&id));
+                let text = format!("❌ The exchange cannot be reached: {why}");
+                self.withdraw(order, Denial { code: ReasonCode::ExchangeUnreachable, text }).await
+            }
+            // It stays in flight for the fence until its receive window is over: it may still be accepted.
+            Outcome::Unknown(doubt) => {
+                let accepted = doubt.why == DoubtWhy::DuplicateOrderSent;
+                let text = if accepted { "the exchange has an open order of this id".to_owned() } else { doubt.to_string() };
+                self.doubt(order, text).await
+            }
+        }
+    }
+
+    /// The order is in doubt: durable, and asked for until it is known.
+    async fn doubt(&self, mut order: OrderRow, why: String) -> Result<OrderRow, GatewayError> {
+        let mut tx = begin_write(&self.database.pool).await?;
+        // The stream may have been faster than the lost answer.
+        let present = store::find_order(&mut tx, &order.client_order_id).await?;
+        if let Some(present) = present.filter(|p| p.state != OrderState::Intent.as_str()) {
+            return Ok(present);
+        }
+        order.state = OrderState::InDoubt.as_str().to_owned();
+        order.reason = why;
+        order.reason_code = ReasonCode::OrderInDoubt.to_string();
+        order.updated_at_ms = clock::now_ms();
+        store::update_order(&mut tx, &order).await?;
+        self.outbox.add(&mut tx, &order_event(&order, "ORDER_IN_DOUBT", &[])).await?;
+        failpoint::pass("gateway.doubt.before_commit");
+        tx.commit().await?;
+        tracing::warn!(client_order_id = %order.client_order_id, reason = %order.reason, "order in doubt; asking the exchange");
+        self.after_change(&order, false).await?;
+        Ok(order)
+    }
+
+    /// Ends an order that is in the journal and that nobody can have executed.
+    async fn end(
+        &self,
+        mut order: OrderRow,
+        state: OrderState,
+        event_type: &str,
+        denial: Denial,
+    ) -> Result<OrderRow, GatewayError> {
+        let mut tx = begin_write(&self.database.pool).await?;
+        order.state = state.as_str().to_owned();
+        order.reason = denial.text;
+        order.reason_code = denial.code.to_string();
+        order.updated_at_ms = clock::now_ms();
+        store::update_order(&mut tx, &order).await?;
+        self.outbox.add(&mut tx, &order_event(&order, event_type, &[])).await?;
+        tx.commit().await?;
+        self.after_change(&order, false).await?;
+        self.settle_soon(&order.client_order_id, 0);
+        Ok(order)
+    }
+
+    /// The intent is written, but the order was not sent.
+    async fn withdraw(&self, order: OrderRow, denial: Denial) -> Result<OrderRow, GatewayError> {
+        self.end(order, OrderState::Denied, "ORDER_DENIED", denial).await
+    }
+
+    /// Writes an order that is denied before its intent.
+    async fn deny(&self, mut order: OrderRow, denial: Denial, settle: bool) -> Result<OrderRow, GatewayError> {
+        let mut tx = begin_write(&self.database.pool).await?;
+        order.state = OrderState::Denied.as_str().to_owned();
+        order.reason = denial.text;
+        order.reason_code = denial.code.to_string();
+        store::insert_order(&mut tx, &order).await?;
+        self.outbox.add(&mut tx, &order_event(&order, "ORDER_DENIED", &[])).await?;
+        tx.commit().await?;
+        self.outbox.wake();
+        if settle {
+            self.settle_soon(&order.client_order_id, 0);
+        }
+        Ok(order)
+    }
+
+    /// Gives the reserved exposure back, off the caller's path. If it gets lost, risk frees it by the list of live orders.
+    pub(crate) fn settle_soon(&self, client_order_id: &str, book_revision: i64) {
+        let mut risk = self.risk.clone();
+        let request = SettleOrderRequest { client_order_id: client_order_id.to_owned(), book_revision };
+        tokio::spawn(async move {
+            let _ = risk.settle_order(deadline(request, AUTHORIZE_TIMEOUT)).await;
+        });
+    }
+}
+
+/// Reads risk's answer.
+fn judged(answer: &AuthorizeOrderResponse, side: Side, asked_boot_ms: i64) -> Result<Option<Approval>, Denial> {
+    if !answer.approved {
+        let code = ReasonCode::parse(&answer.reason_code).unwrap_or(ReasonCode::Internal);
+        return Err(Denial { code, text: answer.reason.clone() });
+    }
+    match side {
+        Side::Sell => Ok(None),
+        Side::Buy => Ok(Some(Approval {
+            epoch: answer.epoch,
+            risk_incarnation: answer.incarnation.clone(),
+            expires_at_boot_ms: asked_boot_ms + answer.expires_in_ms,
+        })),
+    }
+}
+
+fn closed_text(code: ReasonCode) -> String {
+    match code {
+        ReasonCode::KillSwitchActive => TEXT_KILL_SWITCH_DENIED.to_owned(),
+        ReasonCode::RiskUnreachable => "❌ Risk is unreachable; no new positions without it".into(),
+        ReasonCode::LeaseExpired => "❌ The lease from risk has run out; no new positions without one".into(),
+        ReasonCode::ClockUncertain => "❌ The exchange's clock is too uncertain for an opening order".into(),
+        ReasonCode::AccountHeldByAnotherGateway => "❌ Another gateway holds the account, or its orders may still be on the way".into(),
+        other => format!("❌ Risk's approval does not count any more ({other}); submit again under a new client_order_id"),
+    }
+}
+
+fn wire_side(side: Side) -> types::Side {
+    match side {
+        Side::Buy => types::Side::Buy,
+        Side::Sell => types::Side::Sell,
+    }
+}
+
+fn shape(wish: &Wish, planned: &Plan) -> OrderShape {
+    let quantity = planned.quantity.unwrap_or_default();
+    match (wish.kind, planned.quote_amount) {
+        (Kind::Market, Some(quote_quantity)) => OrderShape::MarketQuote { quote_quantity },
+        (Kind::Market, None) => OrderShape::MarketQuantity { quantity },
+        (Kind::Limit { price, time_in_force }, _) => OrderShape::Limit {
+            quantity,
+            price,
+            time_in_force: match time_in_force {
+                TimeInForce::Gtc => thunes_binance::TimeInForce::Gtc,
+                TimeInForce::Ioc => thunes_binance::TimeInForce::Ioc,
+                TimeInForce::Fok => thunes_binance::TimeInForce::Fok,
+            },
+        },
+    }
+}
+
+fn blank_order(wish: &Wish, rules: &SymbolRules, payload_hash: String) -> OrderRow {
+    let now_ms = clock::now_ms();
+    let (order_type, limit_price, time_in_force) = match wish.kind {
+        Kind::Market => ("MARKET", String::new(), ""),
+        Kind::Limit { price, time_in_force } => ("LIMIT", price.to_string(), time_in_force.as_str()),
+    };
+    OrderRow {
+        client_order_id: wish.client_order_id.to_string(),
+        payload_hash,
+        symbol: wish.symbol.to_string(),
+        base_asset: rules.base_asset.clone(),
+        quote_asset: rules.quote_asset.clone(),
+        side: wish.side.as_str().to_owned(),
+        order_type: order_type.to_owned(),
+        time_in_force: time_in_force.to_owned(),
+        quantity: String::new(),
+        quote_amount: String::new(),
+        limit_price,
+        strategy_id: wish.strategy_id.to_string(),
+        notional: String::new(),
+        state: OrderState::Denied.as_str().to_owned(),
+        reason: String::new(),
+        reason_code: String::new(),
+        checks: String::new(),
+        venue_order_id: String::new(),
+        executed_quantity: "0".to_owned(),
+        executed_quote: "0".to_owned(),
+        epoch: 0,
+        signed_timestamp_ms: 0,
+        recv_window_ms: 0,
+        created_at_ms: now_ms,
+        updated_at_ms: now_ms,
+        resolved_at_ms: 0,
+        fills_missing: false,
+        trace_id: current_trace_id(),
+    }
+}
+
+fn fill_in(order: &mut OrderRow, planned: &Plan) {
+    let text = |value: Option<thunes_types::Decimal>| value.map_or_else(String::new, |v| v.to_string());
+    order.quantity = text(planned.quantity);
+    order.quote_amount = text(planned.quote_amount);
+    order.notional = planned.notional.to_string();
+}

@@ -1,0 +1,15 @@
+//! The exchange over real sockets, attacked by clients of a few lines.
+
+// The lint knows test functions but not what they share.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+
+mod admin;
+mod kill;
+mod late_orders;
+mod ledger;
+mod money;
+mod orders;
+mod rest;
+mod streams;
