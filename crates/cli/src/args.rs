@@ -2,14 +2,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{
-    audit, config, drill, kill_switch, orders, positions, reconcile, risk, serve, trade, up,
-};
+use crate::commands::{audit, config, drill, kill_switch, orders, positions, reconcile, risk, serve, trade, up};
 
 /// Trading with a kill-switch that holds, and drills that prove it.
 #[derive(Debug, Parser)]
 #[command(name = "thunes", version, max_term_width = 120, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage. `reconcile` and `drill run` have more; see their --help.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage. `reconcile` and `drill run` have more; see their --help."
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -39,13 +39,37 @@ pub struct Global {
 /// Where services are, when neither the data folder nor the default ports say it.
 #[derive(Debug, Args, Default)]
 pub struct Urls {
-    #[arg(long, global = true, value_name = "URL", env = "THUNES_RISK_URL", help_heading = "Addresses")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "THUNES_RISK_URL",
+        help_heading = "Addresses"
+    )]
     pub risk_url: Option<String>,
-    #[arg(long, global = true, value_name = "URL", env = "THUNES_POSITION_URL", help_heading = "Addresses")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "THUNES_POSITION_URL",
+        help_heading = "Addresses"
+    )]
     pub position_url: Option<String>,
-    #[arg(long, global = true, value_name = "URL", env = "THUNES_AUDIT_URL", help_heading = "Addresses")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "THUNES_AUDIT_URL",
+        help_heading = "Addresses"
+    )]
     pub audit_url: Option<String>,
-    #[arg(long, global = true, value_name = "URL", env = "THUNES_GATEWAY_URL", help_heading = "Addresses")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "THUNES_GATEWAY_URL",
+        help_heading = "Addresses"
+    )]
     pub gateway_url: Option<String>,
 }
 

@@ -46,6 +46,11 @@ pub fn answer<T>(
     url: &str,
     call: &'static str,
 ) -> Result<T, CallFailed> {
-    let failed = |status| CallFailed { service, url: url.to_owned(), call, status };
+    let failed = |status| CallFailed {
+        service,
+        url: url.to_owned(),
+        call,
+        status,
+    };
     result.map(Response::into_inner).map_err(failed)
 }

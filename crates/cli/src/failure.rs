@@ -73,7 +73,10 @@ impl CallFailed {
                     .to_owned(),
             ),
             (Code::DeadlineExceeded, _) => Some(format!("look at the log of {} and ask again", self.service)),
-            (Code::Unimplemented, _) => Some(format!("{} does not know this call: is it of the same version?", self.url)),
+            (Code::Unimplemented, _) => Some(format!(
+                "{} does not know this call: is it of the same version?",
+                self.url
+            )),
             _ => None,
         }
     }
@@ -81,7 +84,12 @@ impl CallFailed {
 
 impl fmt::Display for CallFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, url, call, status } = self;
+        let Self {
+            service,
+            url,
+            call,
+            status,
+        } = self;
         let message = status.message();
         match (status.code(), self.is_refusal()) {
             (Code::Unavailable, false) => write!(f, "{service} does not answer at {url} ({call}): {message}"),
@@ -101,12 +109,21 @@ pub fn report(error: &anyhow::Error, json: bool) -> u8 {
     let next = call.and_then(CallFailed::next);
     let fields: Vec<(String, String)> = call
         .and_then(|failed| failed.status.get_details_bad_request())
-        .map(|details| details.field_violations.into_iter().map(|v| (v.field, v.description)).collect())
+        .map(|details| {
+            details
+                .field_violations
+                .into_iter()
+                .map(|v| (v.field, v.description))
+                .collect()
+        })
         .unwrap_or_default();
     let page = reason.map(|code| format!("docs/errors/{code}.md"));
     let message = format!("{error:#}");
     if json {
-        let fields: Vec<_> = fields.iter().map(|(field, rule)| json!({"field": field, "rule": rule})).collect();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(field, rule)| json!({"field": field, "rule": rule}))
+            .collect();
         let error = json!({
             "message": message,
             "reason_code": reason.map(|code| code.as_str()),
@@ -151,19 +168,30 @@ mod tests {
     use super::*;
 
     fn failed(status: Status) -> CallFailed {
-        CallFailed { service: Service::Risk, url: "http://127.0.0.1:7101".into(), call: "GetRiskStatus", status }
+        CallFailed {
+            service: Service::Risk,
+            url: "http://127.0.0.1:7101".into(),
+            call: "GetRiskStatus",
+            status,
+        }
     }
 
     #[test]
     fn a_service_that_is_down_is_told_from_one_that_refuses() {
         let down = failed(Status::unavailable("tcp connect error"));
         assert!(!down.is_refusal());
-        assert!(down.to_string().contains("does not answer at http://127.0.0.1:7101"), "{down}");
+        assert!(
+            down.to_string().contains("does not answer at http://127.0.0.1:7101"),
+            "{down}"
+        );
         assert!(down.next().expect("advice").contains("thunes up"));
 
         let refused = failed(refusal(Code::Unavailable, ReasonCode::ShuttingDown, "going down"));
         assert!(refused.is_refusal());
-        assert!(refused.to_string().contains("refused GetRiskStatus: going down"), "{refused}");
+        assert!(
+            refused.to_string().contains("refused GetRiskStatus: going down"),
+            "{refused}"
+        );
         assert_eq!(refused.next(), None);
     }
 
@@ -178,7 +206,16 @@ mod tests {
     fn usage_and_settings_exit_with_2() {
         assert_eq!(exit_of(&anyhow::anyhow!("boom")), EXIT_FAILED);
         assert_eq!(exit_of(&Usage("bad".into()).into()), EXIT_USAGE);
-        assert_eq!(exit_of(&Exits { exit: 3, message: String::new() }.into()), 3);
+        assert_eq!(
+            exit_of(
+                &Exits {
+                    exit: 3,
+                    message: String::new()
+                }
+                .into()
+            ),
+            3
+        );
         let wrapped = anyhow::Error::from(Usage("bad".into())).context("while reading");
         assert_eq!(exit_of(&wrapped), EXIT_USAGE, "context does not hide the kind");
     }

@@ -1,6 +1,5 @@
 //! `thunes`: every service and the operator's commands in one binary.
 
-mod drill_stub;
 mod args;
 mod call;
 mod commands;
@@ -9,6 +8,7 @@ mod output;
 mod peers;
 mod services;
 mod show;
+mod sim_settings;
 mod trade_loop;
 
 use std::process::ExitCode;

@@ -11,14 +11,22 @@ pub struct Out {
 impl Out {
     /// The result of a command: as JSON, or as the text that `human` makes of it.
     pub fn result<T: Serialize>(self, value: &T, human: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let text = if self.json { serde_json::to_string_pretty(value)? } else { human() };
+        let text = if self.json {
+            serde_json::to_string_pretty(value)?
+        } else {
+            human()
+        };
         print(text.trim_end());
         Ok(())
     }
 
     /// One result of many: a JSON line, or a line of text.
     pub fn item<T: Serialize>(self, value: &T, human: impl FnOnce() -> String) -> anyhow::Result<()> {
-        print(&if self.json { serde_json::to_string(value)? } else { human() });
+        print(&if self.json {
+            serde_json::to_string(value)?
+        } else {
+            human()
+        });
         Ok(())
     }
 
@@ -53,7 +61,15 @@ impl Table {
     /// Heads that begin with `>` make columns that are aligned to the right.
     pub fn new(heads: &[&str]) -> Self {
         let right = heads.iter().map(|head| head.starts_with('>')).collect();
-        Self { rows: vec![heads.iter().map(|head| head.trim_start_matches('>').to_owned()).collect()], right }
+        Self {
+            rows: vec![
+                heads
+                    .iter()
+                    .map(|head| head.trim_start_matches('>').to_owned())
+                    .collect(),
+            ],
+            right,
+        }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
@@ -63,13 +79,23 @@ impl Table {
     }
 
     pub fn render(&self) -> String {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..self.right.len()).map(width).collect();
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
             for ((cell, width), right) in row.iter().zip(&widths).zip(&self.right) {
-                line += &if *right { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
+                line += &if *right {
+                    format!("{cell:>width$}  ")
+                } else {
+                    format!("{cell:<width$}  ")
+                };
             }
             text += line.trim_end();
             text.push('\n');
@@ -95,8 +121,17 @@ impl Facts {
     }
 
     pub fn render(&self) -> String {
-        let width = self.lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 1;
-        self.lines.iter().map(|(label, value)| format!("{:<width$} {value}\n", format!("{label}:"))).collect()
+        let width = self
+            .lines
+            .iter()
+            .map(|(label, _)| label.chars().count())
+            .max()
+            .unwrap_or(0)
+            + 1;
+        self.lines
+            .iter()
+            .map(|(label, value)| format!("{:<width$} {value}\n", format!("{label}:")))
+            .collect()
     }
 }
 
@@ -109,7 +144,10 @@ mod tests {
         let mut table = Table::new(&["SYMBOL", ">QUANTITY", "STATE"]);
         table.row(["BTCUSDT", "0.1", ""]);
         table.row(["BNBUSDT", "12.00", "✅ ok"]);
-        assert_eq!(table.render(), "SYMBOL   QUANTITY  STATE\nBTCUSDT       0.1  -\nBNBUSDT     12.00  ✅ ok\n");
+        assert_eq!(
+            table.render(),
+            "SYMBOL   QUANTITY  STATE\nBTCUSDT       0.1  -\nBNBUSDT     12.00  ✅ ok\n"
+        );
         let mut facts = Facts::default();
         facts.add("Epoch", "3").add("Daily P&L", "");
         assert_eq!(facts.render(), "Epoch:     3\nDaily P&L: -\n");

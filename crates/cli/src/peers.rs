@@ -36,7 +36,9 @@ impl Peers {
             Some(folder) => of_folder(folder, service),
             None => {
                 // The default folder counts only while its environment runs: it may be left over from yesterday.
-                let running = Endpoints::load(Path::new(DEFAULT_DATA_DIR)).ok().filter(Endpoints::owner_is_alive);
+                let running = Endpoints::load(Path::new(DEFAULT_DATA_DIR))
+                    .ok()
+                    .filter(Endpoints::owner_is_alive);
                 let url = running.and_then(|endpoints| endpoints.url(service).map(str::to_owned));
                 Ok(url.unwrap_or_else(|| Ports::default().url(service)))
             }
@@ -60,19 +62,23 @@ impl Peers {
     }
 
     pub fn risk(&self) -> anyhow::Result<(RiskServiceClient<Client>, String)> {
-        self.connect(Service::Risk).map(|(client, url)| (RiskServiceClient::new(client), url))
+        self.connect(Service::Risk)
+            .map(|(client, url)| (RiskServiceClient::new(client), url))
     }
 
     pub fn position(&self) -> anyhow::Result<(PositionServiceClient<Client>, String)> {
-        self.connect(Service::Position).map(|(client, url)| (PositionServiceClient::new(client), url))
+        self.connect(Service::Position)
+            .map(|(client, url)| (PositionServiceClient::new(client), url))
     }
 
     pub fn audit(&self) -> anyhow::Result<(AuditServiceClient<Client>, String)> {
-        self.connect(Service::Audit).map(|(client, url)| (AuditServiceClient::new(client), url))
+        self.connect(Service::Audit)
+            .map(|(client, url)| (AuditServiceClient::new(client), url))
     }
 
     pub fn gateway(&self) -> anyhow::Result<(GatewayServiceClient<Client>, String)> {
-        self.connect(Service::ExchangeGateway).map(|(client, url)| (GatewayServiceClient::new(client), url))
+        self.connect(Service::ExchangeGateway)
+            .map(|(client, url)| (GatewayServiceClient::new(client), url))
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
+use thunes_drill::DrillConfig;
 use anyhow::Context;
 use thunes_audit::AuditConfig;
-use crate::drill_stub::DrillConfig;
-use crate::drill_stub::SimConfig;
 use thunes_gateway::GatewayConfig;
 use thunes_position::PositionConfig;
 use thunes_risk::RiskConfig;
@@ -15,6 +14,8 @@ use thunes_telegram::StandinConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::sim_settings::SimSettings;
+
 /// A service with its settings read.
 #[derive(Debug)]
 pub enum Configured {
@@ -23,7 +24,7 @@ pub enum Configured {
     Audit(Box<AuditConfig>),
     Gateway(Box<GatewayConfig>),
     Drill(Box<DrillConfig>),
-    Sim(Box<SimConfig>),
+    Sim(Box<SimSettings>),
     Telegram(Box<StandinConfig>),
 }
 
@@ -44,7 +45,7 @@ impl Configured {
             Service::Audit => read!(Audit, AuditConfig),
             Service::ExchangeGateway => read!(Gateway, GatewayConfig),
             Service::DrillOrchestrator => read!(Drill, DrillConfig),
-            Service::ExchangeSim => read!(Sim, SimConfig),
+            Service::ExchangeSim => read!(Sim, SimSettings),
             Service::TelegramStandin => read!(Telegram, StandinConfig),
         }
     }
@@ -98,11 +99,11 @@ impl Configured {
             Self::Position(config) => thunes_position::serve(*config, listener, shutdown).await?,
             Self::Audit(config) => thunes_audit::serve(*config, listener, shutdown).await?,
             Self::Gateway(config) => thunes_gateway::serve(*config, listener, shutdown).await?,
-            Self::Drill(config) => crate::drill_stub::serve(*config, listener, shutdown).await?,
+            Self::Drill(config) => thunes_drill::serve(*config, listener, shutdown).await?,
             Self::Telegram(_) => thunes_telegram::serve_standin(listener, shutdown).await?,
             Self::Sim(config) => {
                 let admin = admin.context("the simulated exchange has a second listener")?;
-                crate::drill_stub::sim_serve(*config, listener, admin, shutdown).await?;
+                thunes_exchange_sim::serve(config.config, listener, admin, shutdown).await?;
             }
         }
         Ok(())

@@ -38,7 +38,11 @@ pub fn micros(us: i64) -> String {
 
 /// An amount with its unit; nothing when there is no amount.
 pub fn amount(value: &str, unit: &str) -> String {
-    if value.is_empty() { String::new() } else { format!("{value} {unit}") }
+    if value.is_empty() {
+        String::new()
+    } else {
+        format!("{value} {unit}")
+    }
 }
 
 pub fn checks(checks: &[Check]) -> String {
@@ -53,7 +57,11 @@ pub fn checks(checks: &[Check]) -> String {
 
 /// Where the page of a reason code is, with the code.
 pub fn reason_code(code: &str) -> String {
-    if code.is_empty() { String::new() } else { format!("{code} (docs/errors/{code}.md)") }
+    if code.is_empty() {
+        String::new()
+    } else {
+        format!("{code} (docs/errors/{code}.md)")
+    }
 }
 
 /// One order, in lines.
@@ -61,7 +69,10 @@ pub fn order(order: &Order) -> String {
     let mut facts = crate::output::Facts::default();
     facts.add("Order", &order.client_order_id);
     facts.add("State", state(order.state()));
-    facts.add("Trade", format!("{} {} {}", side(order.side()), asked_size(order), order.symbol));
+    facts.add(
+        "Trade",
+        format!("{} {} {}", side(order.side()), asked_size(order), order.symbol),
+    );
     let mut add = |label: &str, value: &str| {
         if !value.is_empty() {
             facts.add(label, value);
@@ -70,8 +81,15 @@ pub fn order(order: &Order) -> String {
     add("Limit price", &order.limit_price);
     add("Reason", &order.reason);
     add("Reason code", &reason_code(&order.reason_code));
-    if !order.fills.is_empty() || order.executed_quantity.contains(|digit: char| ('1'..='9').contains(&digit)) {
-        add("Executed", &format!("{} for {}", order.executed_quantity, order.executed_quote));
+    if !order.fills.is_empty()
+        || order
+            .executed_quantity
+            .contains(|digit: char| ('1'..='9').contains(&digit))
+    {
+        add(
+            "Executed",
+            &format!("{} for {}", order.executed_quantity, order.executed_quote),
+        );
     }
     add("Exchange's id", &order.venue_order_id);
     add("Strategy", &order.strategy_id);
@@ -90,7 +108,11 @@ pub fn order(order: &Order) -> String {
 
 /// What the order asked for.
 pub fn asked_size(order: &Order) -> String {
-    if order.quantity.is_empty() { format!("for {} (quote)", order.quote_amount) } else { order.quantity.clone() }
+    if order.quantity.is_empty() {
+        format!("for {} (quote)", order.quote_amount)
+    } else {
+        order.quantity.clone()
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +125,9 @@ mod tests {
         assert_eq!(state(OrderState::NeverArrived), "NEVER_ARRIVED");
         assert_eq!((truth(true), truth(false)), ("True", "False"));
         assert_eq!(micros(1_234_567), "1234.567 ms");
-        assert_eq!((amount("5", "USDT"), amount("", "USDT")), ("5 USDT".to_owned(), String::new()));
+        assert_eq!(
+            (amount("5", "USDT"), amount("", "USDT")),
+            ("5 USDT".to_owned(), String::new())
+        );
     }
 }

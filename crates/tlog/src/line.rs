@@ -351,7 +351,7 @@ mod tests {
             let sealed = format!(
                 "{}{CRC_KEY}{}{LINE_END}",
                 &changed[..covered],
-                crc_text(changed[..covered].as_bytes())
+                crc_text(&changed.as_bytes()[..covered])
             );
             Line::parse(sealed.as_bytes()).expect_err("a forged form")
         };

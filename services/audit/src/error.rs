@@ -59,10 +59,18 @@ pub(crate) enum Denied {
 impl From<Denied> for Status {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Gap { producer, incarnation, producer_seq, expected } => Refusal::new(
+            Denied::Gap {
+                producer,
+                incarnation,
+                producer_seq,
+                expected,
+            } => Refusal::new(
                 Code::FailedPrecondition,
                 ReasonCode::ProducerGap,
-                format!("{producer} (database {incarnation}) delivered event {producer_seq}, but audit waits for {expected}; deliver from there on, in order"),
+                format!(
+                    "{producer} (database {incarnation}) delivered event {producer_seq}, but audit waits for \
+                     {expected}; deliver from there on, in order"
+                ),
             )
             .with("expected_producer_seq", expected)
             .with("producer_seq", producer_seq)
@@ -71,7 +79,8 @@ impl From<Denied> for Status {
                 Code::AlreadyExists,
                 ReasonCode::ProducerConflict,
                 format!(
-                    "{} (database {}) delivered event {} with other contents than stand at sequence {}; stop this producer and find out which of its databases is right",
+                    "{} (database {}) delivered event {} with other contents than stand at sequence {}; \
+                     stop this producer and find out which of its databases is right",
                     conflict.producer, conflict.incarnation, conflict.producer_seq, conflict.seq
                 ),
             )

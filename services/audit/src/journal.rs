@@ -282,10 +282,9 @@ impl Journal {
             incarnation,
             producer_seq,
         } = &event.origin
+            && matches!(self.known.count(producer, incarnation, *producer_seq), Count::At(_))
         {
-            if matches!(self.known.count(producer, incarnation, *producer_seq), Count::At(_)) {
-                return Ok(());
-            }
+            return Ok(());
         }
         self.place(draft, event).map(|_| ())
     }
@@ -310,10 +309,10 @@ impl Learned {
         let Ok(origin) = Origin::parse(&entry.event_id) else {
             return;
         };
-        if own::is_quarantine_report(&origin) {
-            if let Some(last) = &self.last {
-                self.known.note_torn_after(last);
-            }
+        if own::is_quarantine_report(&origin)
+            && let Some(last) = &self.last
+        {
+            self.known.note_torn_after(last);
         }
         if self.fault.is_none() {
             self.fault = self.known.note(&origin, scanned.place.seq).err();

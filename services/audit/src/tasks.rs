@@ -91,29 +91,11 @@ pub(crate) fn write_loop(
 ) -> Result<(), AuditError> {
     let mut stopping = false;
     while !stopping {
-        let mut waiting = Vec::new();
-        let mut bytes = 0;
-        let mut next = queue.blocking_recv();
-        if next.is_none() {
+        let Some(first) = queue.blocking_recv() else {
             return Ok(());
-        }
-        while let Some(command) = next {
-            match command {
-                Command::Append(one) => {
-                    bytes += one.offer.bytes();
-                    waiting.push(one);
-                }
-                Command::Stop => {
-                    stopping = true;
-                    break;
-                }
-            }
-            next = if bytes < BATCH_BYTES_MAX {
-                queue.try_recv().ok()
-            } else {
-                None
-            };
-        }
+        };
+        let waiting;
+        (waiting, stopping) = gather(first, &mut queue);
         if let Err(error) = serve_waiting(&mut journal, waiting) {
             tracing::error!(%error, "the audit log cannot be written");
             failed.cancel();
@@ -122,6 +104,28 @@ pub(crate) fn write_loop(
         }
     }
     Ok(())
+}
+
+/// Everything that waits at this moment, up to a bound, and whether the writer has to end after it.
+fn gather(first: Command, queue: &mut mpsc::Receiver<Command>) -> (Vec<Waiting>, bool) {
+    let mut waiting = Vec::new();
+    let mut bytes = 0;
+    let mut next = Some(first);
+    while let Some(command) = next {
+        match command {
+            Command::Append(one) => {
+                bytes += one.offer.bytes();
+                waiting.push(one);
+            }
+            Command::Stop => return (waiting, true),
+        }
+        next = if bytes < BATCH_BYTES_MAX {
+            queue.try_recv().ok()
+        } else {
+            None
+        };
+    }
+    (waiting, false)
 }
 
 fn serve_waiting(journal: &mut Journal, waiting: Vec<Waiting>) -> Result<(), AuditError> {
@@ -264,6 +268,24 @@ mod tests {
             assert_eq!(one.await.expect("joined"), Err(Denied::ShuttingDown));
         }
         assert_eq!(queue.append(offer(1)).await, Err(Denied::ShuttingDown));
+    }
+
+    #[tokio::test]
+    async fn one_commit_takes_all_that_wait_up_to_its_bound() {
+        for (payload_bytes, expected) in [(1, 50), (60_000, BATCH_BYTES_MAX.div_ceil(offer(60_000).bytes()))] {
+            let (queue, mut commands) = Queue::new(50);
+            for _ in 0..50 {
+                let (queue, offer) = (queue.clone(), offer(payload_bytes));
+                tokio::spawn(async move { queue.append(offer).await });
+            }
+            while commands.len() < 50 {
+                tokio::task::yield_now().await;
+            }
+            let first = commands.recv().await.expect("queued");
+            let (waiting, stopping) = gather(first, &mut commands);
+            assert_eq!((waiting.len(), stopping), (expected, false));
+            assert_eq!(commands.len(), 50 - expected, "the rest waits for the next");
+        }
     }
 
     #[tokio::test]

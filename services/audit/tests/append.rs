@@ -233,7 +233,7 @@ async fn hostile_events_are_refused_with_field_value_and_rule_and_nothing_of_the
 }
 
 #[tokio::test]
-async fn many_at_once_share_syncs_and_each_gets_its_own_place() {
+async fn of_many_at_once_each_gets_its_own_place() {
     let folder = tempfile::tempdir().expect("temp folder");
     let service = Service::start(folder.path()).await;
     let mut calls = tokio::task::JoinSet::new();

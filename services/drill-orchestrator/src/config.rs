@@ -25,7 +25,12 @@ pub struct DrillConfig {
 const ROLES: [(&str, &str, &str, &str); 4] = [
     ("primary", "Primary On-Call", "", "Available 24/7"),
     ("secondary", "Secondary On-Call", "", "Backup"),
-    ("exchange", "Binance Support", "support@binance.com", "Testnet: testnet@binance.com"),
+    (
+        "exchange",
+        "Binance Support",
+        "support@binance.com",
+        "Testnet: testnet@binance.com",
+    ),
     ("infrastructure", "Infrastructure", "", "Server access"),
 ];
 
@@ -40,10 +45,21 @@ impl DrillConfig {
             listen: reader.parsed("listen", "127.0.0.1:7105", "Where the service listens.", |text| {
                 text.parse().map_err(|_| "an address such as 127.0.0.1:7105".to_owned())
             }),
-            plaintext: reader.boolean("plaintext", false, "Listen beyond loopback without encryption and identity."),
-            data_dir: reader.path("data_dir", "thunes-data", "Folder of drill.db, the journal of every run."),
+            plaintext: reader.boolean(
+                "plaintext",
+                false,
+                "Listen beyond loopback without encryption and identity.",
+            ),
+            data_dir: reader.path(
+                "data_dir",
+                "thunes-data",
+                "Folder of drill.db, the journal of every run.",
+            ),
             drills_dir: reader
-                .optional("drills_dir", "Folder of drill files of your own; every *.toml in it is a drill.")
+                .optional(
+                    "drills_dir",
+                    "Folder of drill files of your own; every *.toml in it is a drill.",
+                )
                 .map(PathBuf::from),
             allow_live: reader.boolean(
                 "allow_live",
@@ -68,9 +84,17 @@ impl DrillConfig {
 fn contacts(reader: &mut Reader<'_>) -> Vec<Contact> {
     let mut contact = |(key, role, contact, notes): (&str, &str, &str, &str)| Contact {
         role: role.to_owned(),
-        name: reader.text(&format!("contacts.{key}.name"), "", "Who it is; blank is left for a person."),
+        name: reader.text(
+            &format!("contacts.{key}.name"),
+            "",
+            "Who it is; blank is left for a person.",
+        ),
         contact: reader.text(&format!("contacts.{key}.contact"), contact, "How to reach them."),
-        notes: reader.text(&format!("contacts.{key}.notes"), notes, "What else the report says of them."),
+        notes: reader.text(
+            &format!("contacts.{key}.notes"),
+            notes,
+            "What else the report says of them.",
+        ),
     };
     ROLES.map(&mut contact).to_vec()
 }
@@ -78,8 +102,19 @@ fn contacts(reader: &mut Reader<'_>) -> Vec<Contact> {
 // An environment tells each of its services where the others are. A drill has an environment of its own, so these are
 // read only to be known as settings.
 fn read_peers(reader: &mut Reader<'_>) {
-    for key in ["risk_url", "position_url", "audit_url", "gateway_url", "sim_url", "sim_admin_url", "telegram_url"] {
-        let _ = reader.optional(key, "Set by `thunes up`; not used: a drill starts an environment of its own.");
+    for key in [
+        "risk_url",
+        "position_url",
+        "audit_url",
+        "gateway_url",
+        "sim_url",
+        "sim_admin_url",
+        "telegram_url",
+    ] {
+        let _ = reader.optional(
+            key,
+            "Set by `thunes up`; not used: a drill starts an environment of its own.",
+        );
     }
 }
 
@@ -93,7 +128,10 @@ mod tests {
         let (config, docs) = DrillConfig::read(&Settings::from_toml(text).expect("toml")).expect("good");
         assert_eq!(config.form.frequency, "Weekly");
         let primary = &config.form.contacts[0];
-        assert_eq!((primary.name.as_str(), primary.contact.as_str(), primary.notes.as_str()), ("Ada", "+43 1", "Available 24/7"));
+        assert_eq!(
+            (primary.name.as_str(), primary.contact.as_str(), primary.notes.as_str()),
+            ("Ada", "+43 1", "Available 24/7")
+        );
         assert_eq!(config.form.contacts[1].name, "");
         assert!(docs.iter().any(|doc| doc.key == "drill.contacts.infrastructure.notes"));
     }

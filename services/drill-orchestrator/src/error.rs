@@ -16,8 +16,14 @@ pub enum DrillError {
     #[error("the drill file {path} cannot be read: {source}")]
     ReadFile { path: PathBuf, source: std::io::Error },
     #[error("two drills are called {name:?}: {first} and {second}; rename one")]
-    SameName { name: String, first: String, second: String },
-    #[error("a drill is running (its journal {path} is held); wait for its end, or name another folder with --data-dir")]
+    SameName {
+        name: String,
+        first: String,
+        second: String,
+    },
+    #[error(
+        "a drill is running (its journal {path} is held); wait for its end, or name another folder with --data-dir"
+    )]
     Running { path: PathBuf },
     #[error("the lock {path} cannot be made: {source}; make the folder writable, or name another with --data-dir")]
     Lock { path: PathBuf, source: std::io::Error },
@@ -36,7 +42,9 @@ pub enum DrillError {
     Report(#[from] ReportFileError),
     #[error("there is no service {name:?} to damage; there are: {known}")]
     FailpointService { name: String, known: String },
-    #[error("failpoints exist in debug builds only: this binary has none, so a damaged environment cannot be asked for")]
+    #[error(
+        "failpoints exist in debug builds only: this binary has none, so a damaged environment cannot be asked for"
+    )]
     NoFailpoints,
     #[error("the service failed: {0}")]
     Serve(#[from] thunes_rpc::ServeError),
@@ -48,7 +56,11 @@ pub enum DrillError {
 #[derive(Debug, thiserror::Error)]
 pub enum ActionError {
     #[error("{service} answered {code:?}: {message}")]
-    Rpc { service: &'static str, code: tonic::Code, message: String },
+    Rpc {
+        service: &'static str,
+        code: tonic::Code,
+        message: String,
+    },
     #[error("the exchange's ledger cannot be read: {0}")]
     Sim(String),
     #[error("{0}")]
@@ -67,7 +79,11 @@ pub enum ActionError {
 
 impl ActionError {
     pub(crate) fn rpc(service: &'static str) -> impl Fn(tonic::Status) -> Self {
-        move |status| Self::Rpc { service, code: status.code(), message: status.message().to_owned() }
+        move |status| Self::Rpc {
+            service,
+            code: status.code(),
+            message: status.message().to_owned(),
+        }
     }
 
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {

@@ -25,7 +25,10 @@ pub fn parse_failpoints(text: &str) -> Result<BTreeMap<String, String>, DrillErr
         let (name, place) = entry.split_once(':').unwrap_or((entry, ""));
         if Service::parse(name).is_none() || place.is_empty() {
             let known = Service::ALL.map(Service::name).join(", ");
-            return Err(DrillError::FailpointService { name: entry.to_owned(), known });
+            return Err(DrillError::FailpointService {
+                name: entry.to_owned(),
+                known,
+            });
         }
         let places = plan.entry(name.to_owned()).or_default();
         if !places.is_empty() {

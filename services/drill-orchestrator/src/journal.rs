@@ -1,10 +1,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{flock, FlockOperation};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use sqlx::migrate::Migrator;
 use sqlx::Row;
+use sqlx::migrate::Migrator;
 use thunes_runtime::clock;
 use thunes_store::{Database, StoreError};
 
@@ -102,7 +102,10 @@ impl Journal {
     /// Names the path and the remedy.
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
         let database = thunes_store::open(&folder.join("drill.db"), &MIGRATIONS).await?;
-        Ok(Self { database, folder: folder.to_owned() })
+        Ok(Self {
+            database,
+            folder: folder.to_owned(),
+        })
     }
 
     pub fn database(&self) -> &Database {
@@ -116,11 +119,17 @@ impl Journal {
     pub fn lock(&self) -> Result<JournalLock, DrillError> {
         let path = self.folder.join("drill.lock");
         let opened = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = opened.map_err(|source| DrillError::Lock { path: path.clone(), source })?;
+        let file = opened.map_err(|source| DrillError::Lock {
+            path: path.clone(),
+            source,
+        })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(JournalLock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(DrillError::Running { path }),
-            Err(errno) => Err(DrillError::Lock { path, source: errno.into() }),
+            Err(errno) => Err(DrillError::Lock {
+                path,
+                source: errno.into(),
+            }),
         }
     }
 
@@ -206,14 +215,16 @@ impl Journal {
     /// # Errors
     /// When the database fails.
     pub async fn end(&self, report: &Report, ended_ms: i64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE runs SET state = 'ENDED', verdict = ?, note = ?, report = ?, ended_ms = ? WHERE run_id = ?")
-            .bind(report.verdict.as_str())
-            .bind(&report.note)
-            .bind(encode(report)?)
-            .bind(ended_ms)
-            .bind(&report.run_id)
-            .execute(&self.database.pool)
-            .await?;
+        sqlx::query(
+            "UPDATE runs SET state = 'ENDED', verdict = ?, note = ?, report = ?, ended_ms = ? WHERE run_id = ?",
+        )
+        .bind(report.verdict.as_str())
+        .bind(&report.note)
+        .bind(encode(report)?)
+        .bind(ended_ms)
+        .bind(&report.run_id)
+        .execute(&self.database.pool)
+        .await?;
         Ok(())
     }
 
@@ -222,7 +233,10 @@ impl Journal {
     /// # Errors
     /// When the database fails or a stored value cannot be read.
     pub async fn run(&self, run_id: &str) -> Result<Option<RunRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM runs WHERE run_id = ?").bind(run_id).fetch_optional(&self.database.pool).await?;
+        let row = sqlx::query("SELECT * FROM runs WHERE run_id = ?")
+            .bind(run_id)
+            .fetch_optional(&self.database.pool)
+            .await?;
         row.map(|row| read_run(&row)).transpose()
     }
 
@@ -285,7 +299,11 @@ fn decode<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, S
 fn read_run(row: &sqlx::sqlite::SqliteRow) -> Result<RunRow, StoreError> {
     let text = |name: &str| row.try_get::<String, _>(name);
     let (state, verdict, found, report) = (text("state")?, text("verdict")?, text("found")?, text("report")?);
-    let verdict = if verdict.is_empty() { None } else { Some(decode("verdict", &format!("{verdict:?}"))?) };
+    let verdict = if verdict.is_empty() {
+        None
+    } else {
+        Some(decode("verdict", &format!("{verdict:?}"))?)
+    };
     Ok(RunRow {
         run_id: text("run_id")?,
         ended: state == "ENDED",
@@ -296,9 +314,17 @@ fn read_run(row: &sqlx::sqlite::SqliteRow) -> Result<RunRow, StoreError> {
         seed: row.try_get("seed")?,
         drill_ids: decode("drill_ids", &text("drill_ids")?)?,
         plan: decode("plan", &text("plan")?)?,
-        found: if found.is_empty() { None } else { Some(decode("found", &found)?) },
+        found: if found.is_empty() {
+            None
+        } else {
+            Some(decode("found", &found)?)
+        },
         note: text("note")?,
-        report: if report.is_empty() { None } else { Some(decode("report", &report)?) },
+        report: if report.is_empty() {
+            None
+        } else {
+            Some(decode("report", &report)?)
+        },
         started_ms: row.try_get("started_ms")?,
         ended_ms: row.try_get("ended_ms")?,
     })

@@ -23,15 +23,17 @@ mod wire;
 pub use actions::RUNBOOK;
 pub use config::DrillConfig;
 pub use domain::{
-    CriterionDefinition, DrillDefinition, DrillFileError, Evidence, EvidenceKind, RollbackOutcome, Runbook, Value, Verdict,
+    CriterionDefinition, DrillDefinition, DrillFileError, Evidence, EvidenceKind, RollbackOutcome, Runbook, Value,
+    Verdict,
 };
+pub use engine::{Entry, action_names};
 pub use error::DrillError;
-pub use failpoints::{failpoints_from_env, parse_failpoints, FAILPOINTS_ENV};
+pub use failpoints::{FAILPOINTS_ENV, failpoints_from_env, parse_failpoints};
 pub use journal::{Journal, JournalLock, RunRow, StepRow};
 pub use library::list_drills;
 pub use options::{RunOptions, RunOutcome};
 pub use progress::{Progress, ProgressEvent};
 pub use recovery::recover_unfinished;
-pub use report::{read_report, render_html, render_junit, render_markdown, write_report, Report, ReportFiles};
+pub use report::{Report, ReportFiles, read_report, render_html, render_junit, render_markdown, write_report};
 pub use run::run_local;
 pub use service::serve;

@@ -7,10 +7,22 @@ use crate::error::DrillError;
 
 /// The paper form's four drills.
 const BUILT_IN: [(&str, &str); 4] = [
-    ("drills/kill-switch-activation.toml", include_str!("../../../drills/kill-switch-activation.toml")),
-    ("drills/kill-switch-deactivation.toml", include_str!("../../../drills/kill-switch-deactivation.toml")),
-    ("drills/crash-recovery.toml", include_str!("../../../drills/crash-recovery.toml")),
-    ("drills/position-reconciliation.toml", include_str!("../../../drills/position-reconciliation.toml")),
+    (
+        "drills/kill-switch-activation.toml",
+        include_str!("../../../drills/kill-switch-activation.toml"),
+    ),
+    (
+        "drills/kill-switch-deactivation.toml",
+        include_str!("../../../drills/kill-switch-deactivation.toml"),
+    ),
+    (
+        "drills/crash-recovery.toml",
+        include_str!("../../../drills/crash-recovery.toml"),
+    ),
+    (
+        "drills/position-reconciliation.toml",
+        include_str!("../../../drills/position-reconciliation.toml"),
+    ),
 ];
 
 /// Every drill that can be run: the built-in ones in the form's order, then the user's own by file name.
@@ -46,7 +58,10 @@ fn read_folder(folder: &Path) -> Result<Vec<(String, DrillDefinition)>, DrillErr
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     let read = |path: &std::path::PathBuf| {
-        let (file, text) = (path.display().to_string(), std::fs::read_to_string(path).map_err(failed(path))?);
+        let (file, text) = (
+            path.display().to_string(),
+            std::fs::read_to_string(path).map_err(failed(path))?,
+        );
         let drill = DrillDefinition::parse(&file, &text, &catalog)?;
         Ok((file, drill))
     };
@@ -60,13 +75,28 @@ fn read_folder(folder: &Path) -> Result<Vec<(String, DrillDefinition)>, DrillErr
 pub(crate) fn select(config: &DrillConfig, names: &[String]) -> Result<Vec<DrillDefinition>, DrillError> {
     let all = list_drills(config)?;
     if let Some(unknown) = names.iter().find(|name| !all.iter().any(|drill| drill.is_called(name))) {
-        let known: Vec<_> = all.iter().map(|drill| std::iter::once(&drill.id).chain(&drill.aliases).cloned().collect::<Vec<_>>().join(" = ")).collect();
-        return Err(DrillError::Unknown { name: unknown.clone(), known: known.join(", ") });
+        let known: Vec<_> = all
+            .iter()
+            .map(|drill| {
+                std::iter::once(&drill.id)
+                    .chain(&drill.aliases)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(" = ")
+            })
+            .collect();
+        return Err(DrillError::Unknown {
+            name: unknown.clone(),
+            known: known.join(", "),
+        });
     }
     if names.is_empty() {
         return Ok(all.into_iter().take(BUILT_IN.len()).collect());
     }
-    Ok(all.into_iter().filter(|drill| names.iter().any(|name| drill.is_called(name))).collect())
+    Ok(all
+        .into_iter()
+        .filter(|drill| names.iter().any(|name| drill.is_called(name)))
+        .collect())
 }
 
 #[cfg(test)]
@@ -75,7 +105,9 @@ mod tests {
     use thunes_runtime::Settings;
 
     fn config(text: &str) -> DrillConfig {
-        DrillConfig::read(&Settings::from_toml(text).expect("toml")).expect("config").0
+        DrillConfig::read(&Settings::from_toml(text).expect("toml"))
+            .expect("config")
+            .0
     }
 
     #[test]
@@ -88,20 +120,54 @@ mod tests {
     #[test]
     fn every_line_of_the_form_has_criteria() {
         let forms = [
-            ("T1", &["Kill-switch activated successfully", "Telegram alert received within 5 seconds", "BUY orders rejected",
-                "SELL orders allowed", "Audit trail logged correctly"][..]),
-            ("T2", &["Kill-switch deactivated successfully", "Runbook procedure followed without errors",
-                "Trading re-enabled (BUY orders allowed)", "Audit trail logged correctly", "No deviations from documented procedure"]),
-            ("T3", &["System restarts without errors", "Position state recovered correctly",
-                "Audit trail integrity maintained (no corruption)", "No data loss in SQLite database", "Logs indicate clean recovery"]),
-            ("T4", &["Local positions match Binance testnet", "No unexplained discrepancies", "Reconciliation process documented",
-                "Automated reconciliation script exists (or created during drill)"]),
+            (
+                "T1",
+                &[
+                    "Kill-switch activated successfully",
+                    "Telegram alert received within 5 seconds",
+                    "BUY orders rejected",
+                    "SELL orders allowed",
+                    "Audit trail logged correctly",
+                ][..],
+            ),
+            (
+                "T2",
+                &[
+                    "Kill-switch deactivated successfully",
+                    "Runbook procedure followed without errors",
+                    "Trading re-enabled (BUY orders allowed)",
+                    "Audit trail logged correctly",
+                    "No deviations from documented procedure",
+                ],
+            ),
+            (
+                "T3",
+                &[
+                    "System restarts without errors",
+                    "Position state recovered correctly",
+                    "Audit trail integrity maintained (no corruption)",
+                    "No data loss in SQLite database",
+                    "Logs indicate clean recovery",
+                ],
+            ),
+            (
+                "T4",
+                &[
+                    "Local positions match Binance testnet",
+                    "No unexplained discrepancies",
+                    "Reconciliation process documented",
+                    "Automated reconciliation script exists (or created during drill)",
+                ],
+            ),
         ];
         let drills = list_drills(&config("")).expect("good files");
         for (id, lines) in forms {
             let drill = drills.iter().find(|drill| drill.id == id).expect(id);
             for line in lines {
-                assert!(drill.criteria.iter().any(|criterion| criterion.form == *line), "{id} has nothing for {line:?}");
+                assert!(
+                    drill.criteria.iter().any(|criterion| criterion.form == *line),
+                    "{id} has nothing for {line:?}"
+                );
             }
         }
     }
@@ -109,10 +175,17 @@ mod tests {
     #[test]
     fn a_drill_is_found_by_any_name_in_any_case_and_a_stranger_is_named() {
         let pick = |names: &[&str]| select(&config(""), &names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
-        let ids: Vec<_> = pick(&["crash-RECOVERY", "t1", "T1"]).expect("known").into_iter().map(|d| d.id).collect();
+        let ids: Vec<_> = pick(&["crash-RECOVERY", "t1", "T1"])
+            .expect("known")
+            .into_iter()
+            .map(|d| d.id)
+            .collect();
         assert_eq!(ids, ["T1", "T3"]);
         let error = pick(&["T1", "T9"]).expect_err("unknown").to_string();
-        assert!(error.contains("T9") && error.contains("kill-switch-activation"), "{error}");
+        assert!(
+            error.contains("T9") && error.contains("kill-switch-activation"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -122,11 +195,26 @@ mod tests {
             decides = { as_expected = \"mine.clean\" }\n[[criterion]]\nid = \"mine.clean\"\nobjective = \"clean\"\n";
         let path = folder.path().join("mine.toml");
         std::fs::write(&path, own).expect("written");
-        let with_own = config(&format!("[drill]\ndrills_dir = {:?}\n", folder.path().display().to_string()));
-        assert!(list_drills(&with_own).expect("good").iter().any(|drill| drill.id == "MINE"));
-        assert_eq!(select(&with_own, &[]).expect("built-in").len(), 4, "own drills run when they are named");
+        let with_own = config(&format!(
+            "[drill]\ndrills_dir = {:?}\n",
+            folder.path().display().to_string()
+        ));
+        assert!(
+            list_drills(&with_own)
+                .expect("good")
+                .iter()
+                .any(|drill| drill.id == "MINE")
+        );
+        assert_eq!(
+            select(&with_own, &[]).expect("built-in").len(),
+            4,
+            "own drills run when they are named"
+        );
         std::fs::write(&path, own.replace("\"MINE\"", "\"t3\"")).expect("written");
         let error = list_drills(&with_own).expect_err("taken").to_string();
-        assert!(error.contains("crash-recovery.toml") && error.contains("mine.toml"), "{error}");
+        assert!(
+            error.contains("crash-recovery.toml") && error.contains("mine.toml"),
+            "{error}"
+        );
     }
 }

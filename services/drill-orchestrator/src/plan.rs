@@ -8,7 +8,11 @@ use crate::options::RunOptions;
 
 /// A name for a run that sorts by its time.
 pub(crate) fn new_run_id(started_ms: i64) -> String {
-    let time: String = thunes_runtime::clock::iso_utc(started_ms).chars().filter(char::is_ascii_alphanumeric).take(15).collect();
+    let time: String = thunes_runtime::clock::iso_utc(started_ms)
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(15)
+        .collect();
     let random = uuid::Uuid::new_v4().simple().to_string();
     format!("{time}-{}", &random[..6])
 }

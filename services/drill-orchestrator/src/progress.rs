@@ -11,18 +11,61 @@ use crate::report::Criterion;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ProgressEvent {
     /// A run that was cut off earlier was rolled back.
-    Recovered { run_id: String, detail: String },
-    RunStarted { run_id: String, drills: Vec<String> },
-    ServiceStarting { service: String },
-    ServiceReady { service: String, url: String, took_ms: i64 },
-    EnvironmentReady { data_dir: String, took_ms: i64 },
-    DrillStarted { drill: String, title: String, steps: usize },
-    StepStarted { drill: String, step: String, number: usize, of: usize },
-    StepEnded { drill: String, step: String, outcome: String, detail: String, duration_ms: i64 },
-    CriterionDecided { drill: String, criterion: Box<Criterion> },
-    DrillEnded { drill: String, verdict: Verdict, duration_ms: i64 },
-    RollingBack { what: String },
-    RunEnded { run_id: String, verdict: Verdict, duration_ms: i64 },
+    Recovered {
+        run_id: String,
+        detail: String,
+    },
+    RunStarted {
+        run_id: String,
+        drills: Vec<String>,
+    },
+    ServiceStarting {
+        service: String,
+    },
+    ServiceReady {
+        service: String,
+        url: String,
+        took_ms: i64,
+    },
+    EnvironmentReady {
+        data_dir: String,
+        took_ms: i64,
+    },
+    DrillStarted {
+        drill: String,
+        title: String,
+        steps: usize,
+    },
+    StepStarted {
+        drill: String,
+        step: String,
+        number: usize,
+        of: usize,
+    },
+    StepEnded {
+        drill: String,
+        step: String,
+        outcome: String,
+        detail: String,
+        duration_ms: i64,
+    },
+    CriterionDecided {
+        drill: String,
+        criterion: Box<Criterion>,
+    },
+    DrillEnded {
+        drill: String,
+        verdict: Verdict,
+        duration_ms: i64,
+    },
+    RollingBack {
+        what: String,
+    },
+    RunEnded {
+        run_id: String,
+        verdict: Verdict,
+        duration_ms: i64,
+    },
 }
 
 /// Who is told. It must not block.
@@ -39,17 +82,46 @@ impl fmt::Display for ProgressEvent {
                 write!(f, "the environment is ready in {data_dir} ({took_ms} ms)")
             }
             Self::DrillStarted { drill, title, .. } => write!(f, "{drill} {title}"),
-            Self::StepStarted { drill, step, number, of } => write!(f, "{drill} [{number}/{of}] {step}"),
-            Self::StepEnded { drill, step, outcome, detail, duration_ms } => {
+            Self::StepStarted {
+                drill,
+                step,
+                number,
+                of,
+            } => write!(f, "{drill} [{number}/{of}] {step}"),
+            Self::StepEnded {
+                drill,
+                step,
+                outcome,
+                detail,
+                duration_ms,
+            } => {
                 write!(f, "{drill} {step}: {outcome} ({duration_ms} ms) {detail}")
             }
             Self::CriterionDecided { criterion, .. } => {
-                write!(f, "{} {}: {}", criterion.verdict(), criterion.id(), criterion.measured_text())?;
-                if criterion.why().is_empty() { Ok(()) } else { write!(f, " ({})", criterion.why()) }
+                write!(
+                    f,
+                    "{} {}: {}",
+                    criterion.verdict(),
+                    criterion.id(),
+                    criterion.measured_with_unit()
+                )?;
+                if criterion.why().is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, " ({})", criterion.why())
+                }
             }
-            Self::DrillEnded { drill, verdict, duration_ms } => write!(f, "{drill}: {verdict} after {duration_ms} ms"),
+            Self::DrillEnded {
+                drill,
+                verdict,
+                duration_ms,
+            } => write!(f, "{drill}: {verdict} after {duration_ms} ms"),
             Self::RollingBack { what } => write!(f, "rolling back: {what}"),
-            Self::RunEnded { run_id, verdict, duration_ms } => write!(f, "run {run_id}: {verdict} after {duration_ms} ms"),
+            Self::RunEnded {
+                run_id,
+                verdict,
+                duration_ms,
+            } => write!(f, "run {run_id}: {verdict} after {duration_ms} ms"),
         }
     }
 }

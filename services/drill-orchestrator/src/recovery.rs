@@ -1,16 +1,17 @@
 use thunes_runtime::clock;
 
 use crate::config::DrillConfig;
-use crate::domain::{drill_verdict, DrillDefinition, RollbackOutcome, Verdict};
+use crate::domain::{DrillDefinition, RollbackOutcome, Verdict, drill_verdict};
 use crate::engine::{Context, DrillRunner};
-use crate::environment::{end_leftovers, Drilled};
+use crate::environment::{Drilled, end_leftovers};
 use crate::error::DrillError;
 use crate::journal::{Found, Journal, JournalLock, RunRow};
 use crate::library::list_drills;
 use crate::plan::environment_plan;
 use crate::progress::{Progress, ProgressEvent};
 use crate::report::{
-    write_report, Criterion, DrillReport, EnvironmentInfo, Reconciliation, Report, RollbackReport, StepRecord, SCHEMA_VERSION,
+    Criterion, DrillReport, EnvironmentInfo, Reconciliation, Report, RollbackReport, SCHEMA_VERSION, StepRecord,
+    write_report,
 };
 use crate::run::rollback_report;
 
@@ -33,7 +34,10 @@ pub async fn recover_unfinished(
         {
             tracing::warn!(%error, run_id = run.run_id, "the report of a run that was cut off could not be written");
         }
-        progress(&ProgressEvent::Recovered { run_id: run.run_id, detail: report.note });
+        progress(&ProgressEvent::Recovered {
+            run_id: run.run_id,
+            detail: report.note,
+        });
     }
     Ok(())
 }
@@ -41,12 +45,21 @@ pub async fn recover_unfinished(
 /// Puts things back as the journal says they were found.
 async fn roll_back(journal: &Journal, run: &RunRow, progress: &Progress) -> RollbackReport {
     let ended = end_leftovers(&run.plan.data_dir);
-    let ended = if ended.is_empty() { "no process was left".to_owned() } else { format!("ended {}", ended.join(", ")) };
+    let ended = if ended.is_empty() {
+        "no process was left".to_owned()
+    } else {
+        format!("ended {}", ended.join(", "))
+    };
     if run.plan.temporary {
         return match std::fs::remove_dir_all(&run.plan.data_dir) {
             Ok(()) => done(format!("{ended}; its own folder was removed")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => done(format!("{ended}; its own folder was gone")),
-            Err(error) => failed(format!("{ended}; {} cannot be removed: {error}", run.plan.data_dir.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                done(format!("{ended}; its own folder was gone"))
+            }
+            Err(error) => failed(format!(
+                "{ended}; {} cannot be removed: {error}",
+                run.plan.data_dir.display()
+            )),
         };
     }
     let Some(found) = run.found.clone() else {
@@ -62,15 +75,28 @@ async fn roll_back(journal: &Journal, run: &RunRow, progress: &Progress) -> Roll
 }
 
 fn done(detail: String) -> RollbackReport {
-    RollbackReport { outcome: RollbackOutcome::Done, steps: Vec::new(), detail }
+    RollbackReport {
+        outcome: RollbackOutcome::Done,
+        steps: Vec::new(),
+        detail,
+    }
 }
 
 fn failed(detail: String) -> RollbackReport {
-    RollbackReport { outcome: RollbackOutcome::Failed, steps: Vec::new(), detail }
+    RollbackReport {
+        outcome: RollbackOutcome::Failed,
+        steps: Vec::new(),
+        detail,
+    }
 }
 
 /// Starts the environment on its folder once more, to leave it as it was found.
-async fn in_folder(journal: &Journal, run: &RunRow, found: Found, progress: &Progress) -> Result<RollbackReport, DrillError> {
+async fn in_folder(
+    journal: &Journal,
+    run: &RunRow,
+    found: Found,
+    progress: &Progress,
+) -> Result<RollbackReport, DrillError> {
     journal.rolling_back(&run.run_id).await?;
     let environment = Drilled::start(environment_plan(&run.plan), &mut |_| {}).await?;
     let mut context = Context::new(environment, &run.run_id, found);
@@ -85,7 +111,10 @@ async fn in_folder(journal: &Journal, run: &RunRow, found: Found, progress: &Pro
     let rolled_back = runner.roll_back_run().await;
     let steps = std::mem::take(&mut runner.rollback_steps);
     let payload = serde_json::json!({ "run_id": run.run_id, "verdict": Verdict::Aborted.as_str() });
-    if let Err(error) = context.note_in_audit("DRILL_ENDED", "the drill was cut off; rolled back afterwards", &payload).await {
+    if let Err(error) = context
+        .note_in_audit("DRILL_ENDED", "the drill was cut off; rolled back afterwards", &payload)
+        .await
+    {
         tracing::warn!(%error, "the end of the drill could not be audited");
     }
     context.environment.processes.stop_all().await;
@@ -102,23 +131,46 @@ async fn aborted_report(
     let steps = journal.steps(&run.run_id).await?;
     // A file of the user's own that is wrong by now must not keep the run from being ended.
     let known = list_drills(config).unwrap_or_default();
-    let last = steps.last().map_or("before its first step".to_owned(), |step| format!("at or after \"{}\"", step.name));
-    let note = format!("The orchestrator ended without a word {last}; the next start rolled back: {}", rollback.detail);
+    let last = steps.last().map_or("before its first step".to_owned(), |step| {
+        format!("at or after \"{}\"", step.name)
+    });
+    let note = format!(
+        "The orchestrator ended without a word {last}; the next start rolled back: {}",
+        rollback.detail
+    );
     let why = "the run was cut off";
     let mut drills: Vec<DrillReport> = Vec::new();
     for id in &run.drill_ids {
-        let Some(definition) = known.iter().find(|drill| drill.id == *id) else { continue };
+        let Some(definition) = known.iter().find(|drill| drill.id == *id) else {
+            continue;
+        };
         let mut drill = undone_drill(definition, why);
-        drill.steps = steps.iter().filter(|step| step.drill_id == *id).map(|step| StepRecord {
-            name: step.name.clone(),
-            action: step.action.clone(),
-            start_offset_ms: step.started_ms - run.started_ms,
-            duration_ms: if step.ended_ms > 0 { step.ended_ms - step.started_ms } else { 0 },
-            outcome: if step.ended_ms > 0 { step.outcome.clone() } else { "failed".to_owned() },
-            detail: if step.ended_ms > 0 { step.detail.clone() } else { "cut off".to_owned() },
-            trace_id: String::new(),
-            evidence: Vec::new(),
-        }).collect();
+        drill.steps = steps
+            .iter()
+            .filter(|step| step.drill_id == *id)
+            .map(|step| StepRecord {
+                name: step.name.clone(),
+                action: step.action.clone(),
+                start_offset_ms: step.started_ms - run.started_ms,
+                duration_ms: if step.ended_ms > 0 {
+                    step.ended_ms - step.started_ms
+                } else {
+                    0
+                },
+                outcome: if step.ended_ms > 0 {
+                    step.outcome.clone()
+                } else {
+                    "failed".to_owned()
+                },
+                detail: if step.ended_ms > 0 {
+                    step.detail.clone()
+                } else {
+                    "cut off".to_owned()
+                },
+                trace_id: String::new(),
+                evidence: Vec::new(),
+            })
+            .collect();
         drills.push(drill);
     }
     Ok(Report {
@@ -148,7 +200,11 @@ async fn aborted_report(
 /// A drill that the run did not come to.
 pub(crate) fn undone_drill(definition: &DrillDefinition, why: &str) -> DrillReport {
     let now = clock::iso_utc(clock::now_ms());
-    let criteria: Vec<_> = definition.criteria.iter().map(|criterion| Criterion::aborted(criterion, why)).collect();
+    let criteria: Vec<_> = definition
+        .criteria
+        .iter()
+        .map(|criterion| Criterion::aborted(criterion, why))
+        .collect();
     DrillReport {
         id: definition.id.clone(),
         title: definition.title.clone(),
@@ -160,5 +216,128 @@ pub(crate) fn undone_drill(definition: &DrillDefinition, why: &str) -> DrillRepo
         duration_ms: 0,
         steps: Vec::new(),
         criteria,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{NewRun, RunPlan};
+    use thunes_runtime::Settings;
+
+    fn config() -> DrillConfig {
+        DrillConfig::read(&Settings::from_toml("").expect("toml"))
+            .expect("config")
+            .0
+    }
+
+    async fn cut_off(journal: &Journal, folder: &std::path::Path) -> RunPlan {
+        let plan = RunPlan {
+            program: "/nowhere/thunes".into(),
+            data_dir: folder.join("environment"),
+            temporary: true,
+            config_file: None,
+            out_dir: Some(folder.join("report")),
+            seed: 7,
+        };
+        std::fs::create_dir_all(plan.data_dir.join("run")).expect("folder");
+        let ids = ["T1".to_owned()];
+        let new = NewRun {
+            run_id: "r1",
+            reason: "x",
+            actor: "a",
+            seed: 7,
+            drill_ids: &ids,
+            plan: &plan,
+            started_ms: clock::now_ms(),
+        };
+        journal.begin(&new).await.expect("begun");
+        let first = journal
+            .step_begins("r1", "T1", "first", "record_state")
+            .await
+            .expect("step");
+        journal.step_ends("r1", first, "done", "fine").await.expect("step");
+        journal
+            .step_begins("r1", "T1", "second", "open_position")
+            .await
+            .expect("step");
+        plan
+    }
+
+    #[tokio::test]
+    async fn p10_a_run_that_was_cut_off_is_rolled_back_and_reported_as_aborted() {
+        let folder = tempfile::tempdir().expect("folder");
+        let journal = Journal::open(folder.path()).await.expect("journal");
+        let plan = cut_off(&journal, folder.path()).await;
+        let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let heard = told.clone();
+        let progress: Progress =
+            std::sync::Arc::new(move |event: &ProgressEvent| heard.lock().expect("told").push(event.to_string()));
+        let lock = journal.lock().expect("free");
+        recover_unfinished(&journal, &lock, &config(), &progress)
+            .await
+            .expect("recovered");
+        assert!(!plan.data_dir.exists(), "its own folder goes away with it");
+        let report = crate::report::read_report(&folder.path().join("report")).expect("a report says so");
+        assert_eq!(report.verdict, Verdict::Aborted);
+        assert!(report.note.contains("second"), "{}", report.note);
+        assert!(
+            report.drills[0]
+                .criteria
+                .iter()
+                .all(|criterion| criterion.verdict() == Verdict::Aborted)
+        );
+        assert_eq!(
+            report.drills[0]
+                .steps
+                .iter()
+                .map(|s| s.outcome.as_str())
+                .collect::<Vec<_>>(),
+            ["done", "failed"]
+        );
+        assert!(told.lock().expect("told")[0].contains("r1"));
+        let row = journal.run("r1").await.expect("reads").expect("is there");
+        assert!(row.ended && row.verdict == Some(Verdict::Aborted));
+        assert!(
+            journal.unfinished(&lock).await.expect("reads").is_empty(),
+            "it is recovered once"
+        );
+    }
+
+    #[tokio::test]
+    async fn p10_a_run_that_goes_on_is_not_taken_for_one_that_was_cut_off() {
+        let folder = tempfile::tempdir().expect("folder");
+        let journal = Journal::open(folder.path()).await.expect("journal");
+        let running = journal.lock().expect("free");
+        let other = Journal::open(folder.path()).await.expect("a second process");
+        let error = other.lock().expect_err("held").to_string();
+        assert!(error.contains("a drill is running"), "{error}");
+        drop(running);
+        other.lock().expect("free again");
+    }
+
+    #[tokio::test]
+    async fn p10_an_environment_that_cannot_be_rolled_back_is_said_to_be_left() {
+        let folder = tempfile::tempdir().expect("folder");
+        let journal = Journal::open(folder.path()).await.expect("journal");
+        let mut plan = cut_off(&journal, folder.path()).await;
+        plan.temporary = false;
+        let found = Found {
+            kill_switch_active: true,
+            ..Found::default()
+        };
+        let row = RunRow {
+            plan,
+            found: Some(found),
+            ..journal.run("r1").await.expect("reads").expect("is there")
+        };
+        let progress: Progress = std::sync::Arc::new(|_: &ProgressEvent| {});
+        let rollback = roll_back(&journal, &row, &progress).await;
+        assert_eq!(rollback.outcome, RollbackOutcome::Failed, "{}", rollback.detail);
+        assert!(
+            rollback.detail.contains("could not be rolled back"),
+            "{}",
+            rollback.detail
+        );
     }
 }

@@ -5,9 +5,9 @@ use thunes_runtime::clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::RUNBOOK;
-use crate::domain::{run_verdict, DrillDefinition, RollbackOutcome, Runbook, Verdict};
-use crate::engine::{all_done, Context, DrillRunner};
-use crate::environment::{until, Ask, Clients, Command, Drilled};
+use crate::domain::{DrillDefinition, RollbackOutcome, Runbook, Verdict, run_verdict};
+use crate::engine::{Context, DrillRunner, all_done};
+use crate::environment::{Ask, Clients, Command, Drilled, until};
 use crate::error::{ActionError, DrillError};
 use crate::journal::{Found, Journal, JournalLock, NewRun, RunPlan};
 use crate::library;
@@ -15,7 +15,9 @@ use crate::options::{RunOptions, RunOutcome};
 use crate::plan::{environment_plan, new_run_id, run_plan, stand_ins, with_failpoints};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recovery::{recover_unfinished, undone_drill};
-use crate::report::{write_report, DrillReport, EnvironmentInfo, Reconciliation, Report, RollbackReport, SCHEMA_VERSION};
+use crate::report::{
+    DrillReport, EnvironmentInfo, Reconciliation, Report, RollbackReport, SCHEMA_VERSION, write_report,
+};
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 
@@ -24,7 +26,11 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// Why it could not be begun, or its outcome not be kept; what happens in the run is in its report.
-pub async fn run_local(options: RunOptions, progress: Progress, cancel: CancellationToken) -> Result<RunOutcome, DrillError> {
+pub async fn run_local(
+    options: RunOptions,
+    progress: Progress,
+    cancel: CancellationToken,
+) -> Result<RunOutcome, DrillError> {
     let prepared = Prepared::new(options, &progress).await?;
     prepared.run(progress, cancel).await
 }
@@ -66,15 +72,20 @@ impl Prepared {
         let started_ms = clock::now_ms();
         let run_id = options.run_id.clone().unwrap_or_else(|| new_run_id(started_ms));
         let plan = run_plan(&options, &run_id);
-        Ok(Self { options, drills, journal, _lock: lock, run_id, plan, started_ms, begun: clock::instant() })
+        Ok(Self {
+            options,
+            drills,
+            journal,
+            _lock: lock,
+            run_id,
+            plan,
+            started_ms,
+            begun: clock::instant(),
+        })
     }
 
     pub(crate) fn run_id(&self) -> &str {
         &self.run_id
-    }
-
-    pub(crate) fn drills(&self) -> &[DrillDefinition] {
-        &self.drills
     }
 
     pub(crate) async fn run(self, progress: Progress, cancel: CancellationToken) -> Result<RunOutcome, DrillError> {
@@ -90,7 +101,10 @@ impl Prepared {
                 started_ms: self.started_ms,
             })
             .await?;
-        progress(&ProgressEvent::RunStarted { run_id: self.run_id.clone(), drills: ids });
+        progress(&ProgressEvent::RunStarted {
+            run_id: self.run_id.clone(),
+            drills: ids,
+        });
         let gathered = match self.in_environment(&progress, &cancel).await {
             Ok(gathered) => gathered,
             // Nothing was changed yet: there is nothing to report but the reason, which the caller gets.
@@ -103,9 +117,18 @@ impl Prepared {
         };
         let report = self.report(gathered);
         self.journal.end(&report, clock::now_ms()).await?;
-        let files = self.options.out_dir.as_ref().map(|folder| write_report(folder, &report)).transpose()?;
+        let files = self
+            .options
+            .out_dir
+            .as_ref()
+            .map(|folder| write_report(folder, &report))
+            .transpose()?;
         let (run_id, duration_ms) = (self.run_id.clone(), report.duration_ms);
-        progress(&ProgressEvent::RunEnded { run_id, verdict: report.verdict, duration_ms });
+        progress(&ProgressEvent::RunEnded {
+            run_id,
+            verdict: report.verdict,
+            duration_ms,
+        });
         Ok(RunOutcome { report, files })
     }
 
@@ -121,7 +144,10 @@ impl Prepared {
 
     async fn start(&self, progress: &Progress) -> Result<Drilled, DrillError> {
         let folder = &self.plan.data_dir;
-        std::fs::create_dir_all(folder).map_err(|source| DrillError::Folder { path: folder.clone(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| DrillError::Folder {
+            path: folder.clone(),
+            source,
+        })?;
         let plan = with_failpoints(environment_plan(&self.plan), &self.options)?;
         let begun = clock::instant();
         let mut tell = |event: thunes_supervisor::embedded::Progress| progress(&starting(event));
@@ -139,22 +165,34 @@ impl Prepared {
         Ok(environment)
     }
 
-    async fn drill(&self, environment: Drilled, progress: &Progress, cancel: &CancellationToken) -> Result<Gathered, DrillError> {
+    async fn drill(
+        &self,
+        environment: Drilled,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Gathered, DrillError> {
         let (found, info) = match self.look(&environment).await {
             Ok(seen) => seen,
             Err(error) => {
                 environment.processes.stop_all().await;
-                return Ok(self.nothing_but(EnvironmentInfo::default(), format!("the environment did not answer: {error}")));
+                return Ok(self.nothing_but(
+                    EnvironmentInfo::default(),
+                    format!("the environment did not answer: {error}"),
+                ));
             }
         };
         if info.exchange == "live" && !(self.options.allow_live && self.options.config.allow_live) {
             environment.processes.stop_all().await;
-            return Err(DrillError::LiveAccount { url: info.exchange_base_url });
+            return Err(DrillError::LiveAccount {
+                url: info.exchange_base_url,
+            });
         }
         self.journal.found(&self.run_id, &found).await?;
         let mut context = Context::new(environment, &self.run_id, found);
         let payload = serde_json::json!({ "run_id": self.run_id, "actor": self.options.actor });
-        let noted = context.note_in_audit("DRILL_STARTED", &self.options.reason, &payload).await;
+        let noted = context
+            .note_in_audit("DRILL_STARTED", &self.options.reason, &payload)
+            .await;
         if let Err(error) = noted {
             context.environment.processes.stop_all().await;
             return Ok(self.nothing_but(info, format!("the start could not be audited: {error}")));
@@ -180,11 +218,18 @@ impl Prepared {
         let rollback = rollback_report(std::mem::take(&mut runner.rollback_steps));
         let verdict = verdict_of(&drills, rollback.outcome, cancel.is_cancelled());
         let payload = serde_json::json!({ "run_id": self.run_id, "verdict": verdict.as_str() });
-        if let Err(error) = context.note_in_audit("DRILL_ENDED", &self.options.reason, &payload).await {
+        if let Err(error) = context
+            .note_in_audit("DRILL_ENDED", &self.options.reason, &payload)
+            .await
+        {
             tracing::warn!(%error, "the end of the drill could not be audited");
         }
         context.environment.processes.stop_all().await;
-        let aborted = if cancel.is_cancelled() { "stopped on request; rolled back".to_owned() } else { String::new() };
+        let aborted = if cancel.is_cancelled() {
+            "stopped on request; rolled back".to_owned()
+        } else {
+            String::new()
+        };
         Ok(Gathered {
             environment: info,
             drills,
@@ -199,12 +244,16 @@ impl Prepared {
     async fn look(&self, environment: &Drilled) -> Result<(Found, EnvironmentInfo), ActionError> {
         let clients = &environment.clients;
         let found = until("the environment to answer", ANSWERS_WITHIN, || async {
-            look_at(clients).await.map_or_else(|error| Ask::NotYet(error.to_string()), Ask::Yes)
+            look_at(clients)
+                .await
+                .map_or_else(|error| Ask::NotYet(error.to_string()), Ask::Yes)
         })
         .await?;
         let (risk, gateway) = (clients.risk_status().await?, clients.gateway_status().await?);
         let receiver = risk.alerts.map(|alerts| alerts.receiver).unwrap_or_default();
-        let version = Command::new(&environment.processes, &self.plan.program, &["--version"]).run(ANSWERS_WITHIN).await?;
+        let version = Command::new(&environment.processes, &self.plan.program, &["--version"])
+            .run(ANSWERS_WITHIN)
+            .await?;
         let version = version.stdout.split_whitespace().last().unwrap_or("unknown").to_owned();
         let services = environment.processes.services();
         let info = EnvironmentInfo {
@@ -213,7 +262,10 @@ impl Prepared {
             exchange: gateway.environment,
             exchange_base_url: gateway.exchange_base_url,
             seed: i64::try_from(self.options.seed).unwrap_or(i64::MAX),
-            service_versions: services.iter().map(|service| (service.name().to_owned(), version.clone())).collect(),
+            service_versions: services
+                .iter()
+                .map(|service| (service.name().to_owned(), version.clone()))
+                .collect(),
             receiver,
             data_dir: self.plan.data_dir.display().to_string(),
             data_dir_kept: !self.plan.temporary,
@@ -233,7 +285,11 @@ impl Prepared {
             drills: self.drills.iter().map(|drill| undone_drill(drill, &why)).collect(),
             reconciliation: Reconciliation::default(),
             measurements: Vec::new(),
-            rollback: RollbackReport { outcome: RollbackOutcome::NotNeeded, steps: Vec::new(), detail: String::new() },
+            rollback: RollbackReport {
+                outcome: RollbackOutcome::NotNeeded,
+                steps: Vec::new(),
+                detail: String::new(),
+            },
             aborted: why,
         }
     }
@@ -242,7 +298,11 @@ impl Prepared {
         Report {
             schema_version: SCHEMA_VERSION,
             run_id: self.run_id.clone(),
-            verdict: verdict_of(&gathered.drills, gathered.rollback.outcome, !gathered.aborted.is_empty()),
+            verdict: verdict_of(
+                &gathered.drills,
+                gathered.rollback.outcome,
+                !gathered.aborted.is_empty(),
+            ),
             started_at: clock::iso_utc(self.started_ms),
             ended_at: clock::iso_utc(clock::now_ms()),
             duration_ms: clock::elapsed_ms(self.begun),
@@ -259,13 +319,29 @@ impl Prepared {
 }
 
 fn verdict_of(drills: &[DrillReport], rollback: RollbackOutcome, stopped: bool) -> Verdict {
-    run_verdict(&drills.iter().map(|drill| drill.verdict).collect::<Vec<_>>(), rollback, stopped)
+    run_verdict(
+        &drills.iter().map(|drill| drill.verdict).collect::<Vec<_>>(),
+        rollback,
+        stopped,
+    )
 }
 
 pub(crate) fn rollback_report(steps: Vec<crate::report::StepRecord>) -> RollbackReport {
-    let failed: Vec<_> = steps.iter().filter(|step| step.outcome != "done").map(|step| format!("{}: {}", step.name, step.detail)).collect();
-    let outcome = if all_done(&steps) { RollbackOutcome::Done } else { RollbackOutcome::Failed };
-    RollbackReport { outcome, steps, detail: failed.join("; ") }
+    let failed: Vec<_> = steps
+        .iter()
+        .filter(|step| step.outcome != "done")
+        .map(|step| format!("{}: {}", step.name, step.detail))
+        .collect();
+    let outcome = if all_done(&steps) {
+        RollbackOutcome::Done
+    } else {
+        RollbackOutcome::Failed
+    };
+    RollbackReport {
+        outcome,
+        steps,
+        detail: failed.join("; "),
+    }
 }
 
 async fn look_at(clients: &Clients) -> Result<Found, ActionError> {
@@ -276,16 +352,19 @@ async fn look_at(clients: &Clients) -> Result<Found, ActionError> {
     Ok(Found {
         kill_switch_active: status.kill_switch_active,
         kill_switch_reason: status.kill_switch_reason,
-        positions: positions.into_iter().map(|(symbol, quantity)| (symbol, quantity.to_string())).collect(),
+        positions: positions
+            .into_iter()
+            .map(|(symbol, quantity)| (symbol, quantity.to_string()))
+            .collect(),
         open_orders: open.into_iter().map(|order| order.client_order_id).collect(),
     })
 }
 
 fn starting(event: thunes_supervisor::embedded::Progress) -> ProgressEvent {
     match event {
-        thunes_supervisor::embedded::Progress::Starting { service } => {
-            ProgressEvent::ServiceStarting { service: service.name().to_owned() }
-        }
+        thunes_supervisor::embedded::Progress::Starting { service } => ProgressEvent::ServiceStarting {
+            service: service.name().to_owned(),
+        },
         thunes_supervisor::embedded::Progress::Ready { service, url, took, .. } => ProgressEvent::ServiceReady {
             service: service.name().to_owned(),
             url,

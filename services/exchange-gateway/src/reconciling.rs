@@ -18,6 +18,7 @@ use crate::domain::reconcile::{compare, Class, Comparison, Difference, OpenOrder
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::hear::effect_of;
+use crate::questions::NO_TRADE;
 use crate::store;
 use crate::wire::trade_fill;
 
@@ -134,7 +135,7 @@ impl Engine {
         }
         let cursors: BTreeMap<&str, i64> = baseline.cursors.iter().map(|c| (c.symbol.as_str(), c.last_trade_id)).collect();
         for symbol in &self.config.symbols {
-            let from = cursors.get(symbol.as_str()).copied().unwrap_or(-1) + 1;
+            let from = cursors.get(symbol.as_str()).copied().unwrap_or(NO_TRADE) + 1;
             self.read_trades(symbol, from, &mut snapshot).await?;
         }
         self.read_open_orders(&mut snapshot).await?;

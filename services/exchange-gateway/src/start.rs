@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::error::GatewayError;
-use crate::questions::balances_to_wire;
+use crate::questions::{balances_to_wire, NO_TRADE};
 use crate::resolve::doubt_leftovers;
 use crate::store;
 
@@ -87,7 +87,8 @@ impl Engine {
             let request = RecordBaselineRequest {
                 account: self.config.account.clone(),
                 balances: balances.clone(),
-                cursors,
+                // A symbol that was never traded has no cursor.
+                cursors: cursors.into_iter().filter(|c| c.last_trade_id != NO_TRADE).collect(),
                 taken_at_ms: clock::now_ms(),
                 reason: "first start of the gateway on this account".into(),
                 request_id: String::new(),

@@ -11,8 +11,10 @@ mod http;
 mod ledger;
 mod market_streams;
 mod server;
+mod settings;
 mod ws_api;
 
 pub use config::{AccountConfig, CommissionIn, SimConfig, SymbolConfig};
 pub use error::SimError;
 pub use server::serve;
+pub use settings::SimSettings;

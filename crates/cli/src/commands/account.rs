@@ -8,7 +8,12 @@ use crate::show::{time, yes_no};
 pub async fn run(context: &Context) -> anyhow::Result<u8> {
     let (mut gateway, url) = context.peers.gateway()?;
     let request = context.request(GetAccountRequest {}, CALL_WITHIN);
-    let account = answer(gateway.get_account(request).await, Service::ExchangeGateway, &url, "GetAccount")?;
+    let account = answer(
+        gateway.get_account(request).await,
+        Service::ExchangeGateway,
+        &url,
+        "GetAccount",
+    )?;
     context.out.result(&account, || lines(&account))?;
     Ok(0)
 }
@@ -23,5 +28,9 @@ fn lines(account: &GetAccountResponse) -> String {
         };
         text += &format!("  {}: {total} (free: {free}, locked: {locked})\n", balance.asset);
     }
-    text + &format!("May trade: {}\nAsked at: {}\n", yes_no(account.can_trade), time(account.asked_at_ms))
+    text + &format!(
+        "May trade: {}\nAsked at: {}\n",
+        yes_no(account.can_trade),
+        time(account.asked_at_ms)
+    )
 }

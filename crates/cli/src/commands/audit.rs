@@ -74,21 +74,44 @@ fn print(event: &Event, context: &Context) -> anyhow::Result<()> {
         return context.out.item(&line, String::new);
     }
     context.out.item(event, || {
-        let reason = if event.reason.is_empty() { String::new() } else { format!("  {}", event.reason) };
-        let payload = if event.payload_json == "{}" { String::new() } else { format!("  {}", event.payload_json) };
+        let reason = if event.reason.is_empty() {
+            String::new()
+        } else {
+            format!("  {}", event.reason)
+        };
+        let payload = if event.payload_json == "{}" {
+            String::new()
+        } else {
+            format!("  {}", event.payload_json)
+        };
         let (seq, ts, kind) = (event.seq, &event.ts, &event.event_type);
-        format!("{seq:>7}  {ts}  {kind:<26}  {}  {}{reason}{payload}", event.service, event.actor)
+        format!(
+            "{seq:>7}  {ts}  {kind:<26}  {}  {}{reason}{payload}",
+            event.service, event.actor
+        )
     })
 }
 
 async fn tail(last: i32, follow: bool, context: &Context) -> anyhow::Result<u8> {
     let (mut audit, url) = context.peers.audit()?;
     let within = if follow { STREAM_WITHIN } else { CALL_WITHIN };
-    let request = context.request(TailEventsRequest { from_seq: 0, last, follow }, within);
+    let request = context.request(
+        TailEventsRequest {
+            from_seq: 0,
+            last,
+            follow,
+        },
+        within,
+    );
     let mut stream = answer(audit.tail_events(request).await, Service::Audit, &url, "TailEvents")?;
     let ended = shutdown_on_signal()?;
     while let Some(next) = ended.run_until_cancelled(stream.message()).await {
-        let failed = |status| CallFailed { service: Service::Audit, url: url.clone(), call: "TailEvents", status };
+        let failed = |status| CallFailed {
+            service: Service::Audit,
+            url: url.clone(),
+            call: "TailEvents",
+            status,
+        };
         let Some(message) = next.map_err(failed)? else { break };
         if let Some(event) = message.event.filter(|_| !message.heartbeat) {
             print(&event, context)?;
@@ -128,14 +151,18 @@ async fn query(args: QueryArgs, context: &Context) -> anyhow::Result<u8> {
 
 /// Fails when a line does not fit.
 fn verify(file: Option<PathBuf>, context: &Context) -> anyhow::Result<u8> {
-    let folder = context.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+    let folder = context
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
     let file = file.unwrap_or_else(|| folder.join("logs").join("audit_trail.jsonl"));
     let path = file.display();
     let report = thunes_tlog::verify_file(&file)
         .with_context(|| format!("the audit trail {path} cannot be read; name a file, or a folder with --data-dir"))?;
-    let bad = report.first_bad.as_ref().map(|bad| {
-        json!({ "seq": bad.seq, "line_number": bad.line_number, "offset": bad.offset, "why": bad.why })
-    });
+    let bad = report
+        .first_bad
+        .as_ref()
+        .map(|bad| json!({ "seq": bad.seq, "line_number": bad.line_number, "offset": bad.offset, "why": bad.why }));
     let shown = json!({
         "file": file,
         "valid": report.first_bad.is_none(),
@@ -155,9 +182,16 @@ fn verify(file: Option<PathBuf>, context: &Context) -> anyhow::Result<u8> {
             ),
         };
         if lines > 0 {
-            text += &format!("Last good line: sequence {}, leaf hash {}\n", report.last_seq, report.last_leaf_hash);
+            text += &format!(
+                "Last good line: sequence {}, leaf hash {}\n",
+                report.last_seq, report.last_leaf_hash
+            );
         }
-        let mark = if report.mark_compared { "and matches" } else { "is not there, so the end of the file is unproven" };
+        let mark = if report.mark_compared {
+            "and matches"
+        } else {
+            "is not there, so the end of the file is unproven"
+        };
         if report.first_bad.is_none() {
             text += &format!("The commit mark beside the file {mark}\n");
         }

@@ -24,7 +24,10 @@ pub fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<u8> {
 
 fn check(context: &Context) -> anyhow::Result<()> {
     let settings = Settings::load(context.config.as_deref())?;
-    let sections: Vec<&str> = read_all(&Service::ALL, &settings)?.iter().map(|(service, _)| service.section()).collect();
+    let sections: Vec<&str> = read_all(&Service::ALL, &settings)?
+        .iter()
+        .map(|(service, _)| service.section())
+        .collect();
     context.out.result(&json!({ "valid": true, "sections": sections }), || {
         format!("✅ The settings of all services can be used ({})", sections.join(", "))
     })
@@ -83,9 +86,16 @@ fn reference(context: &Context) -> anyhow::Result<()> {
 }
 
 fn section(service: Service, docs: &[KeyDoc]) -> String {
-    let mut text = format!("\n## `[{}]`: {service}\n\n| key | default | meaning |\n|---|---|---|\n", service.section());
+    let mut text = format!(
+        "\n## `[{}]`: {service}\n\n| key | default | meaning |\n|---|---|---|\n",
+        service.section()
+    );
     for doc in docs {
-        let default = if doc.default.is_empty() { String::new() } else { format!("`{}`", doc.default) };
+        let default = if doc.default.is_empty() {
+            String::new()
+        } else {
+            format!("`{}`", doc.default)
+        };
         // A bar would end the cell.
         let meaning = doc.doc.replace('|', "\\|");
         text += &format!("| `{}` | {} | {meaning} |\n", doc.key, default.replace('|', "\\|"));

@@ -42,9 +42,17 @@ pub async fn run(command: KillSwitchCommand, context: &Context) -> anyhow::Resul
 async fn activate(change: Change, context: &Context) -> anyhow::Result<()> {
     let (mut risk, url) = context.peers.risk()?;
     context.out.say("Activating kill-switch manually...");
-    let request = ActivateKillSwitchRequest { reason: change.reason.clone(), request_id: change.request_id };
+    let request = ActivateKillSwitchRequest {
+        reason: change.reason.clone(),
+        request_id: change.request_id,
+    };
     let request = context.request(request, ACTIVATE_WITHIN);
-    let done = answer(risk.activate_kill_switch(request).await, Service::Risk, &url, "ActivateKillSwitch")?;
+    let done = answer(
+        risk.activate_kill_switch(request).await,
+        Service::Risk,
+        &url,
+        "ActivateKillSwitch",
+    )?;
     context.out.result(&done, || activated(&done, &change.reason))?;
     if !done.durable {
         eprintln!(
@@ -57,25 +65,41 @@ async fn activate(change: Change, context: &Context) -> anyhow::Result<()> {
 
 fn activated(done: &ActivateKillSwitchResponse, asked: &str) -> String {
     let reason = if done.reason.is_empty() { asked } else { &done.reason };
-    let mut text = format!("{}\nKill-switch active: {}\n", text_kill_switch_activated(reason), truth(done.active));
+    let mut text = format!(
+        "{}\nKill-switch active: {}\n",
+        text_kill_switch_activated(reason),
+        truth(done.active)
+    );
     if !done.changed {
         text += &format!("It was active before (epoch {}); nothing changed.\n", done.epoch);
     }
-    text += &format!("Fence closed after {} (epoch {})\n", micros(done.fenced_after_us), done.epoch);
+    text += &format!(
+        "Fence closed after {} (epoch {})\n",
+        micros(done.fenced_after_us),
+        done.epoch
+    );
     for gateway in &done.gateways {
         let outcome = match gateway.outcome() {
             FenceOutcome::Confirmed => "confirmed that its gate is closed and nothing is in flight",
             FenceOutcome::LeaseExpired => "did not answer; its lease and the receive window have run out",
             FenceOutcome::Unspecified => "outcome not known",
         };
-        text += &format!("  gateway {}: {outcome}, after {}\n", gateway.id, micros(gateway.waited_us));
+        text += &format!(
+            "  gateway {}: {outcome}, after {}\n",
+            gateway.id,
+            micros(gateway.waited_us)
+        );
     }
     if !done.resting_orders.is_empty() {
         text += "Orders that were accepted before and can still fill (`thunes cancel-all --reason …` cancels them):\n";
     }
     for order in &done.resting_orders {
         let (id, side, rest) = (&order.client_order_id, side(order.side()), &order.remaining_quantity);
-        text += &format!("  {id}: {side} {rest} {} ({})\n", order.symbol, short(&order.state, "ORDER_STATE_"));
+        text += &format!(
+            "  {id}: {side} {rest} {} ({})\n",
+            order.symbol,
+            short(&order.state, "ORDER_STATE_")
+        );
     }
     text
 }
@@ -83,13 +107,29 @@ fn activated(done: &ActivateKillSwitchResponse, asked: &str) -> String {
 async fn deactivate(change: Change, context: &Context) -> anyhow::Result<()> {
     let (mut risk, url) = context.peers.risk()?;
     context.out.say("Deactivating kill-switch...");
-    let request = DeactivateKillSwitchRequest { reason: change.reason.clone(), request_id: change.request_id };
+    let request = DeactivateKillSwitchRequest {
+        reason: change.reason.clone(),
+        request_id: change.request_id,
+    };
     let request = context.request(request, ACTIVATE_WITHIN);
-    let done = answer(risk.deactivate_kill_switch(request).await, Service::Risk, &url, "DeactivateKillSwitch")?;
+    let done = answer(
+        risk.deactivate_kill_switch(request).await,
+        Service::Risk,
+        &url,
+        "DeactivateKillSwitch",
+    )?;
     context.out.result(&done, || {
         let said = text_kill_switch_deactivated(&change.reason);
-        let first = if done.changed { said } else { "It was not active; nothing changed.".to_owned() };
-        format!("{first}\nKill-switch active: {}\nEpoch: {}\n", truth(done.active), done.epoch)
+        let first = if done.changed {
+            said
+        } else {
+            "It was not active; nothing changed.".to_owned()
+        };
+        format!(
+            "{first}\nKill-switch active: {}\nEpoch: {}\n",
+            truth(done.active),
+            done.epoch
+        )
     })?;
     if !done.durable {
         eprintln!("warning: no disk took the change: after a restart of risk the switch may be active again");
@@ -106,5 +146,10 @@ async fn status(context: &Context) -> anyhow::Result<()> {
 pub async fn fetch(context: &Context) -> anyhow::Result<GetRiskStatusResponse> {
     let (mut risk, url) = context.peers.risk()?;
     let request = context.request(GetRiskStatusRequest {}, CALL_WITHIN);
-    Ok(answer(risk.get_risk_status(request).await, Service::Risk, &url, "GetRiskStatus")?)
+    Ok(answer(
+        risk.get_risk_status(request).await,
+        Service::Risk,
+        &url,
+        "GetRiskStatus",
+    )?)
 }

@@ -55,10 +55,14 @@ pub struct CancelAllArgs {
 
 fn parse_state(text: &str) -> Result<OrderState, String> {
     let name = format!("ORDER_STATE_{}", text.trim().to_uppercase());
-    OrderState::from_str_name(&name).filter(|state| *state != OrderState::Unspecified).ok_or_else(|| {
-        let all = (1..).map_while(|number| OrderState::try_from(number).ok()).map(show::state);
-        format!("must be one of {}", all.collect::<Vec<_>>().join(", "))
-    })
+    OrderState::from_str_name(&name)
+        .filter(|state| *state != OrderState::Unspecified)
+        .ok_or_else(|| {
+            let all = (1..)
+                .map_while(|number| OrderState::try_from(number).ok())
+                .map(show::state);
+            format!("must be one of {}", all.collect::<Vec<_>>().join(", "))
+        })
 }
 
 pub async fn list(args: OrdersArgs, context: &Context) -> anyhow::Result<u8> {
@@ -81,13 +85,25 @@ pub async fn list(args: OrdersArgs, context: &Context) -> anyhow::Result<u8> {
             break;
         }
     }
-    let all = ListOrdersResponse { orders, next_page_token: page_token };
+    let all = ListOrdersResponse {
+        orders,
+        next_page_token: page_token,
+    };
     context.out.result(&all, || table(&all))?;
     Ok(0)
 }
 
 fn table(all: &ListOrdersResponse) -> String {
-    let mut table = Table::new(&["CREATED", "ORDER", "SYMBOL", "SIDE", ">ASKED", ">EXECUTED", "STATE", "REASON"]);
+    let mut table = Table::new(&[
+        "CREATED",
+        "ORDER",
+        "SYMBOL",
+        "SIDE",
+        ">ASKED",
+        ">EXECUTED",
+        "STATE",
+        "REASON",
+    ]);
     for order in &all.orders {
         table.row([
             show::time(order.created_at_ms),
@@ -100,7 +116,11 @@ fn table(all: &ListOrdersResponse) -> String {
             order.reason_code.clone(),
         ]);
     }
-    let more = if all.next_page_token.is_empty() { "" } else { "There are more; raise --limit.\n" };
+    let more = if all.next_page_token.is_empty() {
+        ""
+    } else {
+        "There are more; raise --limit.\n"
+    };
     format!("{}{more}", table.render())
 }
 
@@ -112,7 +132,13 @@ pub async fn run(command: OrderCommand, context: &Context) -> anyhow::Result<u8>
             answer(gateway.get_order(request).await, SERVICE, &url, "GetOrder")?.order
         }
         OrderCommand::Cancel { id, reason } => {
-            let request = context.request(CancelOrderRequest { client_order_id: id, reason }, CALL_WITHIN);
+            let request = context.request(
+                CancelOrderRequest {
+                    client_order_id: id,
+                    reason,
+                },
+                CALL_WITHIN,
+            );
             answer(gateway.cancel_order(request).await, SERVICE, &url, "CancelOrder")?.order
         }
     };
@@ -124,9 +150,17 @@ pub async fn run(command: OrderCommand, context: &Context) -> anyhow::Result<u8>
 /// Fails when an order still rests, or its fate is not known.
 pub async fn cancel_all(args: CancelAllArgs, context: &Context) -> anyhow::Result<u8> {
     let (mut gateway, url) = context.peers.gateway()?;
-    let request = CancelAllOrdersRequest { symbol: args.symbol, reason: args.reason };
+    let request = CancelAllOrdersRequest {
+        symbol: args.symbol,
+        reason: args.reason,
+    };
     let request = context.request(request, ACTIVATE_WITHIN);
-    let done = answer(gateway.cancel_all_orders(request).await, SERVICE, &url, "CancelAllOrders")?;
+    let done = answer(
+        gateway.cancel_all_orders(request).await,
+        SERVICE,
+        &url,
+        "CancelAllOrders",
+    )?;
     context.out.result(&done, || {
         let mut text = format!("Canceled: {}\n", done.canceled_client_order_ids.len());
         for id in &done.canceled_client_order_ids {
@@ -137,7 +171,10 @@ pub async fn cancel_all(args: CancelAllArgs, context: &Context) -> anyhow::Resul
         }
         for failure in &done.failures {
             let code = show::reason_code(&failure.reason_code);
-            text += &format!("  {} ({}): {} {code}\n", failure.client_order_id, failure.symbol, failure.reason);
+            text += &format!(
+                "  {} ({}): {} {code}\n",
+                failure.client_order_id, failure.symbol, failure.reason
+            );
         }
         text
     })?;

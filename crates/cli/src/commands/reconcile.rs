@@ -25,12 +25,24 @@ pub struct ReconcileArgs {
 
 pub async fn run(args: ReconcileArgs, context: &Context) -> anyhow::Result<u8> {
     let (mut gateway, url) = context.peers.gateway()?;
-    let request = ReconcileRequest { repair: args.repair, reason: args.reason, request_id: args.request_id };
+    let request = ReconcileRequest {
+        repair: args.repair,
+        reason: args.reason,
+        request_id: args.request_id,
+    };
     let request = context.request(request, RECONCILE_WITHIN);
-    let answered = answer(gateway.reconcile(request).await, Service::ExchangeGateway, &url, "Reconcile");
+    let answered = answer(
+        gateway.reconcile(request).await,
+        Service::ExchangeGateway,
+        &url,
+        "Reconcile",
+    );
     // Whoever reads only the exit code must not take silence for discrepancies.
     let done = answered.map_err(|failed| {
-        let exits = Exits { exit: EXIT_UNDETERMINED, message: String::from("nothing could be compared") };
+        let exits = Exits {
+            exit: EXIT_UNDETERMINED,
+            message: String::from("nothing could be compared"),
+        };
         anyhow::Error::from(failed).context(exits)
     })?;
     context.out.result(&done, || lines(&done))?;
@@ -55,11 +67,22 @@ fn lines(done: &ReconcileResponse) -> String {
     }
     let mut positions = Table::new(&["SYMBOL", ">BOOK", ">EXCHANGE", ">DIFFERENCE"]);
     for position in &done.positions {
-        positions.row([&position.symbol, &position.book, &position.exchange, &position.difference]);
+        positions.row([
+            &position.symbol,
+            &position.book,
+            &position.exchange,
+            &position.difference,
+        ]);
     }
     let mut balances = Table::new(&["ASSET", ">BASELINE", ">FILLS", ">EXPECTED", ">EXCHANGE", ">DIFFERENCE"]);
     for balance in &done.balances {
-        let numbers = [&balance.baseline, &balance.fills, &balance.expected, &balance.exchange, &balance.difference];
+        let numbers = [
+            &balance.baseline,
+            &balance.fills,
+            &balance.expected,
+            &balance.exchange,
+            &balance.difference,
+        ];
         balances.row(std::iter::once(&balance.asset).chain(numbers));
     }
     text += &format!("\nPositions\n{}\nBalances\n{}\n", positions.render(), balances.render());
@@ -75,7 +98,11 @@ fn lines(done: &ReconcileResponse) -> String {
 
 fn one(discrepancy: &Discrepancy) -> String {
     let class = short(discrepancy.class().as_str_name(), "DISCREPANCY_CLASS_");
-    let subject = if discrepancy.symbol.is_empty() { &discrepancy.asset } else { &discrepancy.symbol };
+    let subject = if discrepancy.symbol.is_empty() {
+        &discrepancy.asset
+    } else {
+        &discrepancy.symbol
+    };
     let mut text = format!("  {class} {subject}");
     let mut add = |label: &str, value: &str| {
         if !value.is_empty() {

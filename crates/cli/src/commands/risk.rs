@@ -1,8 +1,6 @@
 use anyhow::ensure;
 use clap::{Args, Subcommand};
-use thunes_proto::risk::v1::{
-    GetRiskStatusResponse, Limits, UpdateLimitsRequest, ValidateTradeRequest,
-};
+use thunes_proto::risk::v1::{GetRiskStatusResponse, Limits, UpdateLimitsRequest, ValidateTradeRequest};
 use thunes_supervisor::embedded::Service;
 
 use crate::call::{CALL_WITHIN, Context, answer};
@@ -39,26 +37,26 @@ pub struct SetArgs {
     #[arg(long, value_name = "ID", default_value = "")]
     request_id: String,
     /// Quote, per order.
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     order_notional_max: Option<String>,
     /// Quote, per symbol.
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     position_notional_max: Option<String>,
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     open_positions_max: Option<i64>,
     /// Quote, positive; the switch is activated when the day's P&L falls to minus this.
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     daily_loss_max: Option<String>,
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     orders_per_minute_max: Option<i64>,
     /// Hundredths of a percent.
-    #[arg(long, value_name = "BPS")]
+    #[arg(long, value_name = "BPS", allow_negative_numbers = true)]
     price_collar_bps: Option<i64>,
     /// Replaces the whole list; joined by commas.
     #[arg(long, value_name = "SYMBOLS", value_delimiter = ',')]
     allowed_symbols: Vec<String>,
     /// Milliseconds; 0 turns the check off.
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     duplicate_window_ms: Option<i64>,
 }
 
@@ -69,7 +67,7 @@ pub struct ValidateArgs {
     #[arg(long, value_enum, ignore_case = true)]
     side: SideArg,
     /// In the quote asset.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     amount: String,
     #[arg(long, default_value = "cli")]
     strategy: String,
@@ -98,7 +96,11 @@ async fn status(context: &Context) -> anyhow::Result<()> {
 
 /// The form's three lines first, then why and since when.
 pub fn status_lines(status: &GetRiskStatusResponse) -> String {
-    let pnl = if status.daily_pnl.is_empty() { "unknown (position does not answer)" } else { &status.daily_pnl };
+    let pnl = if status.daily_pnl.is_empty() {
+        "unknown (position does not answer)"
+    } else {
+        &status.daily_pnl
+    };
     let mut text = format!(
         "Kill-switch active: {}\nDaily P&L: {pnl}\nOpen positions: {}\n",
         truth(status.kill_switch_active),
@@ -106,7 +108,10 @@ pub fn status_lines(status: &GetRiskStatusResponse) -> String {
     );
     if !status.kill_switch_reason.is_empty() {
         let (reason, at) = (&status.kill_switch_reason, time(status.kill_switch_changed_at_ms));
-        text += &format!("Because: {reason} ({}, {at}, epoch {})\n", status.kill_switch_actor, status.epoch);
+        text += &format!(
+            "Because: {reason} ({}, {at}, epoch {})\n",
+            status.kill_switch_actor, status.epoch
+        );
     }
     if !status.kill_switch_durable {
         text += "Warning: this state is not on disk; it dies with the risk process\n";
@@ -117,11 +122,23 @@ pub fn status_lines(status: &GetRiskStatusResponse) -> String {
 fn more_lines(status: &GetRiskStatusResponse) -> String {
     let mut facts = Facts::default();
     facts.add("Epoch", status.epoch.to_string());
-    let fresh = format!("{} ({} ms old, revision {})", yes_no(status.positions_fresh), status.positions_age_ms, status.positions_revision);
+    let fresh = format!(
+        "{} ({} ms old, revision {})",
+        yes_no(status.positions_fresh),
+        status.positions_age_ms,
+        status.positions_revision
+    );
     facts.add("Positions fresh", fresh);
-    facts.add("Reserved", format!("{} orders, notional {}", status.reservations, status.reserved_notional));
+    facts.add(
+        "Reserved",
+        format!("{} orders, notional {}", status.reservations, status.reserved_notional),
+    );
     if let Some(alerts) = &status.alerts {
-        let delay = if alerts.last_delay_ms < 0 { String::new() } else { format!(", last after {} ms", alerts.last_delay_ms) };
+        let delay = if alerts.last_delay_ms < 0 {
+            String::new()
+        } else {
+            format!(", last after {} ms", alerts.last_delay_ms)
+        };
         let counts = format!("{} delivered, {} pending{delay}", alerts.delivered, alerts.pending);
         facts.add("Alerts", format!("receiver: {}, {counts}", alerts.receiver));
         if !alerts.last_error.is_empty() {
@@ -129,11 +146,21 @@ fn more_lines(status: &GetRiskStatusResponse) -> String {
         }
     }
     if let Some(outbox) = &status.audit_outbox {
-        facts.add("Audit outbox", format!("{} events, oldest {} ms", outbox.depth, outbox.oldest_age_ms));
+        facts.add(
+            "Audit outbox",
+            format!("{} events, oldest {} ms", outbox.depth, outbox.oldest_age_ms),
+        );
     }
     let mut text = facts.render();
     if !status.gateways.is_empty() {
-        let mut table = Table::new(&["GATEWAY", "CONNECTED", "LEASE UNTIL", ">CONFIRMED EPOCH", ">LIVE", ">IN DOUBT"]);
+        let mut table = Table::new(&[
+            "GATEWAY",
+            "CONNECTED",
+            "LEASE UNTIL",
+            ">CONFIRMED EPOCH",
+            ">LIVE",
+            ">IN DOUBT",
+        ]);
         for gateway in &status.gateways {
             table.row([
                 gateway.id.clone(),
@@ -151,8 +178,14 @@ fn more_lines(status: &GetRiskStatusResponse) -> String {
 
 fn limit_lines(limits: &Limits) -> String {
     let mut facts = Facts::default();
-    facts.add("order_notional_max", format!("{} (quote, per order)", limits.order_notional_max));
-    facts.add("position_notional_max", format!("{} (quote, per symbol)", limits.position_notional_max));
+    facts.add(
+        "order_notional_max",
+        format!("{} (quote, per order)", limits.order_notional_max),
+    );
+    facts.add(
+        "position_notional_max",
+        format!("{} (quote, per symbol)", limits.position_notional_max),
+    );
     facts.add("open_positions_max", limits.open_positions_max.to_string());
     facts.add("daily_loss_max", format!("{} (quote)", limits.daily_loss_max));
     facts.add("orders_per_minute_max", limits.orders_per_minute_max.to_string());
@@ -180,7 +213,10 @@ async fn set(args: SetArgs, context: &Context) -> anyhow::Result<()> {
         request_id: request.request_id.clone(),
         ..UpdateLimitsRequest::default()
     };
-    ensure!(request != nothing, Usage("name at least one limit to change, such as --order-notional-max 500".to_owned()));
+    ensure!(
+        request != nothing,
+        Usage("name at least one limit to change, such as --order-notional-max 500".to_owned())
+    );
     let (mut risk, url) = context.peers.risk()?;
     let request = context.request(request, CALL_WITHIN);
     let done = answer(risk.update_limits(request).await, Service::Risk, &url, "UpdateLimits")?;
@@ -204,6 +240,10 @@ async fn validate(args: ValidateArgs, context: &Context) -> anyhow::Result<()> {
     context.out.result(&said, || {
         let (side, valid) = (side(wanted), truth(said.valid));
         let code = reason_code(&said.reason_code);
-        format!("{side} order valid: {valid}\nReason: {}\nReason code: {code}\n{}", said.reason, checks(&said.checks))
+        format!(
+            "{side} order valid: {valid}\nReason: {}\nReason code: {code}\n{}",
+            said.reason,
+            checks(&said.checks)
+        )
     })
 }

@@ -20,8 +20,12 @@ pub struct ServeArgs {
 }
 
 fn parse_service(name: &str) -> Result<Service, String> {
-    Service::parse(name)
-        .ok_or_else(|| format!("there is no such service; there are {}", Service::ALL.map(Service::name).join(", ")))
+    Service::parse(name).ok_or_else(|| {
+        format!(
+            "there is no such service; there are {}",
+            Service::ALL.map(Service::name).join(", ")
+        )
+    })
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -35,7 +39,11 @@ pub async fn run(args: ServeArgs, context: &Context) -> anyhow::Result<u8> {
         settings = settings.with(&format!("{}.listen", service.section()), address.to_string());
     }
     let (configured, _) = Configured::read(service, &settings)?;
-    let format = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+    let format = if std::io::stderr().is_terminal() {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    };
     init_telemetry(service.name(), format);
     let shutdown = shutdown_on_signal().context("this process cannot listen for signals")?;
     let plaintext = configured.plaintext();
@@ -45,10 +53,16 @@ pub async fn run(args: ServeArgs, context: &Context) -> anyhow::Result<u8> {
         None => None,
     };
     tracing::info!(service = service.name(), address = %listening.address, pid = std::process::id(), "serving");
-    let served = configured.serve(listening.listener, admin.map(|admin| admin.listener), shutdown).await;
+    let served = configured
+        .serve(listening.listener, admin.map(|admin| admin.listener), shutdown)
+        .await;
     if let Err(error) = &served {
         // The log is what is read after a crash; standard error alone says it to people at a terminal.
-        tracing::error!(service = service.name(), error = format!("{error:#}"), "the service failed");
+        tracing::error!(
+            service = service.name(),
+            error = format!("{error:#}"),
+            "the service failed"
+        );
     } else {
         tracing::info!(service = service.name(), "stopped");
     }

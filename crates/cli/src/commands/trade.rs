@@ -43,10 +43,15 @@ struct OrderArgs {
     #[arg(long, value_enum, ignore_case = true, required = true)]
     side: Option<SideArg>,
     /// How much, in the quote asset (USDT of BTCUSDT).
-    #[arg(long, required_unless_present = "quantity", conflicts_with = "quantity")]
+    #[arg(
+        long,
+        required_unless_present = "quantity",
+        conflicts_with = "quantity",
+        allow_negative_numbers = true
+    )]
     amount: Option<String>,
     /// How much, in the base asset (BTC of BTCUSDT).
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     quantity: Option<String>,
     /// The order's name: the same name never makes a second order. Made up when left out.
     #[arg(long, value_name = "ID")]
@@ -55,7 +60,7 @@ struct OrderArgs {
     #[arg(long, value_name = "ID", default_value = "cli")]
     strategy: String,
     /// Makes it a limit order: quote per base.
-    #[arg(long, value_name = "PRICE")]
+    #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
     limit_price: Option<String>,
     /// How long a limit order rests.
     #[arg(long, value_enum, ignore_case = true, requires = "limit_price")]
@@ -133,9 +138,18 @@ fn request(args: OrderArgs) -> anyhow::Result<SubmitOrderRequest> {
     let (Some(symbol), Some(side)) = (args.symbol, args.side) else {
         return Err(Usage("--symbol and --side are needed".to_owned()).into());
     };
-    let id = args.client_order_id.unwrap_or_else(|| format!("cli-{}", uuid::Uuid::new_v4().simple()));
-    ensure!(!id.is_empty(), Usage("--client-order-id must not be empty; leave it out to have one made".to_owned()));
-    let kind = if args.limit_price.is_some() { OrderType::Limit } else { OrderType::Market };
+    let id = args
+        .client_order_id
+        .unwrap_or_else(|| format!("cli-{}", uuid::Uuid::new_v4().simple()));
+    ensure!(
+        !id.is_empty(),
+        Usage("--client-order-id must not be empty; leave it out to have one made".to_owned())
+    );
+    let kind = if args.limit_price.is_some() {
+        OrderType::Limit
+    } else {
+        OrderType::Market
+    };
     Ok(SubmitOrderRequest {
         client_order_id: id,
         symbol,
@@ -144,7 +158,10 @@ fn request(args: OrderArgs) -> anyhow::Result<SubmitOrderRequest> {
         quantity: args.quantity.unwrap_or_default(),
         quote_amount: args.amount.unwrap_or_default(),
         limit_price: args.limit_price.unwrap_or_default(),
-        time_in_force: args.time_in_force.map_or(TimeInForce::Unspecified, TimeInForceArg::proto).into(),
+        time_in_force: args
+            .time_in_force
+            .map_or(TimeInForce::Unspecified, TimeInForceArg::proto)
+            .into(),
         strategy_id: args.strategy,
     })
 }
@@ -170,11 +187,19 @@ async fn ask_after(
     eprintln!("The answer to order {id} did not come; asking what became of it...");
     let begun = Instant::now();
     while begun.elapsed() < ASK_FOR {
-        let request = context.request(GetOrderRequest { client_order_id: id.to_owned() }, CALL_WITHIN);
+        let request = context.request(
+            GetOrderRequest {
+                client_order_id: id.to_owned(),
+            },
+            CALL_WITHIN,
+        );
         match gateway.get_order(request).await {
             Ok(known) => {
                 let order = known.into_inner().order.unwrap_or_default();
-                return Ok(SubmitOrderResponse { accepted: is_accepted(&order), order: Some(order) });
+                return Ok(SubmitOrderResponse {
+                    accepted: is_accepted(&order),
+                    order: Some(order),
+                });
             }
             // The gateway writes an order down before it sends it; what it does not know it has not sent.
             Err(status) if status.code() == Code::NotFound => break,

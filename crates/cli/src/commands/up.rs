@@ -49,10 +49,15 @@ pub async fn run(args: UpArgs, context: &Context) -> anyhow::Result<u8> {
     let mut progress = |step: Progress| {
         if let Progress::Ready { service, took, .. } = step {
             number += 1;
-            out.say(&format!("  [{number}/{count}] {service} is ready after {} ms", took.as_millis()));
+            out.say(&format!(
+                "  [{number}/{count}] {service} is ready after {} ms",
+                took.as_millis()
+            ));
         }
     };
-    let started = stop.run_until_cancelled(Environment::start_with(plan, &mut progress)).await;
+    let started = stop
+        .run_until_cancelled(Environment::start_with(plan, &mut progress))
+        .await;
     let Some(started) = started else {
         out.say("Interrupted; nothing is left running");
         return Ok(0);
@@ -71,7 +76,10 @@ pub async fn run(args: UpArgs, context: &Context) -> anyhow::Result<u8> {
 }
 
 fn plan(args: &UpArgs, context: &Context, settings: &Settings) -> anyhow::Result<Plan> {
-    let folder = context.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+    let folder = context
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
     let program = std::env::current_exe().context("this program does not know its own file")?;
     let mut plan = Plan::new(program, folder);
     plan.config_file = context.config.clone();
@@ -113,9 +121,16 @@ fn table(environment: &Environment) -> String {
     let endpoints = environment.endpoints();
     let mut table = Table::new(&["SERVICE", "ADDRESS", ">PID", "LOG"]);
     for service in environment.services() {
-        let Some(at) = endpoints.services.get(service.name()) else { continue };
+        let Some(at) = endpoints.services.get(service.name()) else {
+            continue;
+        };
         let pid = at.pid.map(|pid| pid.to_string()).unwrap_or_default();
-        let log = at.log_file.strip_prefix(environment.data_dir()).unwrap_or(&at.log_file).display().to_string();
+        let log = at
+            .log_file
+            .strip_prefix(environment.data_dir())
+            .unwrap_or(&at.log_file)
+            .display()
+            .to_string();
         table.row([service.name().to_owned(), at.url.clone(), pid, log]);
         if let Some(admin) = &at.admin_url {
             table.row([format!("{} admin", Service::ExchangeSim), admin.clone()]);
@@ -131,8 +146,7 @@ async fn keep(args: &UpArgs, environment: &Arc<Environment>, stop: &Cancellation
         return stop.cancelled().await;
     }
     let (events, mut told) = mpsc::channel(EVENTS_WAITING_MAX);
-    let keeping =
-        tokio::spawn(RestartPolicy::default().keep_running(environment.clone(), stop.clone(), events));
+    let keeping = tokio::spawn(RestartPolicy::default().keep_running(environment.clone(), stop.clone(), events));
     while let Some(Some(event)) = stop.run_until_cancelled(told.recv()).await {
         tell(&event, context);
     }
@@ -144,8 +158,15 @@ async fn keep(args: &UpArgs, environment: &Arc<Environment>, stop: &Cancellation
 fn tell(event: &RestartEvent, context: &Context) {
     let text = match event {
         RestartEvent::Stopped { service } => format!("{service} was stopped and stays down"),
-        RestartEvent::Crashed { service, exit, restart_in } => {
-            format!("{service} crashed ({exit}); starting it again in {} ms", restart_in.as_millis())
+        RestartEvent::Crashed {
+            service,
+            exit,
+            restart_in,
+        } => {
+            format!(
+                "{service} crashed ({exit}); starting it again in {} ms",
+                restart_in.as_millis()
+            )
         }
         RestartEvent::Restarted { service, pid, took } => {
             format!("{service} is ready again after {} ms, as pid {pid}", took.as_millis())

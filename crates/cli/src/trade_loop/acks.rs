@@ -27,7 +27,14 @@ pub enum Via {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
     /// About to be sent; once for each order, however often it is sent again.
-    Sent { at_ms: i64, client_order_id: &'a str, symbol: &'a str, side: &'static str, quantity: &'a str, quote_amount: &'a str },
+    Sent {
+        at_ms: i64,
+        client_order_id: &'a str,
+        symbol: &'a str,
+        side: &'static str,
+        quantity: &'a str,
+        quote_amount: &'a str,
+    },
     /// What the gateway acknowledged, in short and as it said it.
     Answered {
         at_ms: i64,
@@ -40,7 +47,12 @@ enum Line<'a> {
         order: &'a Order,
     },
     /// A call that was not answered, or refused.
-    Failed { at_ms: i64, client_order_id: &'a str, code: String, message: &'a str },
+    Failed {
+        at_ms: i64,
+        client_order_id: &'a str,
+        code: String,
+        message: &'a str,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -52,7 +64,11 @@ struct LineFill<'a> {
 
 impl<'a> LineFill<'a> {
     fn of(fill: &'a Fill) -> Self {
-        Self { symbol: &fill.symbol, trade_id: fill.trade_id, quantity: &fill.quantity }
+        Self {
+            symbol: &fill.symbol,
+            trade_id: fill.trade_id,
+            quantity: &fill.quantity,
+        }
     }
 }
 
@@ -67,9 +83,12 @@ impl Acks {
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let open = |path: &Path| {
             let file = OpenOptions::new().create(true).append(true).open(path);
-            file.map(|file| (Mutex::new(file), path.to_owned())).with_context(|| cannot_write(path))
+            file.map(|file| (Mutex::new(file), path.to_owned()))
+                .with_context(|| cannot_write(path))
         };
-        Ok(Self { file: path.map(open).transpose()? })
+        Ok(Self {
+            file: path.map(open).transpose()?,
+        })
     }
 
     pub fn sent(&self, request: &SubmitOrderRequest) -> anyhow::Result<()> {
@@ -106,7 +125,12 @@ impl Acks {
             text.push(c.to_ascii_uppercase());
             text
         });
-        self.write(&Line::Failed { at_ms: clock::now_ms(), client_order_id, code, message: status.message() })
+        self.write(&Line::Failed {
+            at_ms: clock::now_ms(),
+            client_order_id,
+            code,
+            message: status.message(),
+        })
     }
 
     fn write(&self, line: &Line<'_>) -> anyhow::Result<()> {
@@ -115,7 +139,9 @@ impl Acks {
         line.push(b'\n');
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         // One write for the whole line: a process that is killed leaves whole lines only.
-        file.write_all(&line).and_then(|()| file.flush()).with_context(|| cannot_write(path))
+        file.write_all(&line)
+            .and_then(|()| file.flush())
+            .with_context(|| cannot_write(path))
     }
 }
 
@@ -132,24 +158,46 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("acks.jsonl");
         let acks = Acks::open(Some(&path)).expect("opened");
-        let request = SubmitOrderRequest { client_order_id: "a-1".into(), side: 1, ..SubmitOrderRequest::default() };
+        let request = SubmitOrderRequest {
+            client_order_id: "a-1".into(),
+            side: 1,
+            ..SubmitOrderRequest::default()
+        };
         acks.sent(&request).expect("written");
         acks.failed("a-1", &Status::deadline_exceeded("late")).expect("written");
         // As after a kill: nothing of the first one is cleaned up.
         std::mem::forget(acks);
-        let fill = Fill { symbol: "BTCUSDT".into(), trade_id: 7, quantity: "0.1".into(), ..Fill::default() };
-        let order = Order { client_order_id: "a-1".into(), state: 6, fills: vec![fill], ..Order::default() };
-        Acks::open(Some(&path)).expect("opened again").answered(&order, true, Via::GetOrder).expect("written");
+        let fill = Fill {
+            symbol: "BTCUSDT".into(),
+            trade_id: 7,
+            quantity: "0.1".into(),
+            ..Fill::default()
+        };
+        let order = Order {
+            client_order_id: "a-1".into(),
+            state: 6,
+            fills: vec![fill],
+            ..Order::default()
+        };
+        Acks::open(Some(&path))
+            .expect("opened again")
+            .answered(&order, true, Via::GetOrder)
+            .expect("written");
 
         let text = std::fs::read_to_string(&path).expect("file");
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
         let of = |key: &str| lines.iter().map(|line| line[key].clone()).collect::<Vec<_>>();
         assert_eq!(of("event"), ["sent", "failed", "answered"]);
         assert_eq!(of("client_order_id"), ["a-1", "a-1", "a-1"]);
         assert_eq!(lines[0]["side"], "BUY");
         assert_eq!(lines[1]["code"], "DEADLINE_EXCEEDED");
-        assert_eq!((&lines[2]["via"], &lines[2]["state"]), (&"get_order".into(), &"FILLED".into()));
+        assert_eq!(
+            (&lines[2]["via"], &lines[2]["state"]),
+            (&"get_order".into(), &"FILLED".into())
+        );
         assert_eq!(lines[2]["fills"][0]["trade_id"], 7);
         assert_eq!(lines[2]["order"]["state"], "ORDER_STATE_FILLED");
     }

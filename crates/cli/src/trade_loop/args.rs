@@ -10,7 +10,7 @@ pub struct LoopArgs {
     #[arg(long, value_delimiter = ',', default_value = "BTCUSDT")]
     pub symbol: Vec<String>,
     /// The most that one order spends, in the quote asset; each spends between 80 and 100 % of it.
-    #[arg(long, default_value = "100", value_parser = parse_amount)]
+    #[arg(long, default_value = "100", value_parser = parse_amount, allow_negative_numbers = true)]
     pub amount: Decimal,
     /// Orders in flight at the same time.
     #[arg(long, visible_alias = "in-flight", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]

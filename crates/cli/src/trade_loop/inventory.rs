@@ -16,7 +16,9 @@ pub struct Inventory {
 impl Inventory {
     /// Counts what an order has done to the holding, fees in the base asset included.
     pub fn count(&mut self, order: &Order, base_asset_of_fills: impl Fn(&str) -> bool) {
-        let Ok(executed) = parse_decimal("executed_quantity", &order.executed_quantity) else { return };
+        let Ok(executed) = parse_decimal("executed_quantity", &order.executed_quantity) else {
+            return;
+        };
         if executed.is_zero() {
             return;
         }
@@ -38,7 +40,9 @@ impl Inventory {
 
     /// What can be sold: whole steps.
     pub fn sellable(&self) -> Option<Decimal> {
-        let whole = self.held.round_dp_with_strategy(self.step_decimals?, RoundingStrategy::ToZero);
+        let whole = self
+            .held
+            .round_dp_with_strategy(self.step_decimals?, RoundingStrategy::ToZero);
         (!whole.is_zero()).then_some(whole)
     }
 
@@ -55,8 +59,17 @@ mod tests {
     use super::*;
 
     fn order(side: Side, executed: &str, fee: &str, fee_asset: &str) -> Order {
-        let fill = Fill { commission: fee.into(), commission_asset: fee_asset.into(), ..Fill::default() };
-        Order { side: side.into(), executed_quantity: executed.into(), fills: vec![fill], ..Order::default() }
+        let fill = Fill {
+            commission: fee.into(),
+            commission_asset: fee_asset.into(),
+            ..Fill::default()
+        };
+        Order {
+            side: side.into(),
+            executed_quantity: executed.into(),
+            fills: vec![fill],
+            ..Order::default()
+        }
     }
 
     fn is_base(asset: &str) -> bool {
@@ -68,11 +81,19 @@ mod tests {
         let mut inventory = Inventory::default();
         assert_eq!(inventory.sellable(), None);
         inventory.count(&order(Side::Buy, "0.00166000", "0.00000166", "BTC"), is_base);
-        assert_eq!(inventory.sellable(), Some(Decimal::new(165, 5)), "0.00165834 in steps of 0.00001");
+        assert_eq!(
+            inventory.sellable(),
+            Some(Decimal::new(165, 5)),
+            "0.00165834 in steps of 0.00001"
+        );
         inventory.count(&order(Side::Sell, "0.00165000", "0.09", "USDT"), is_base);
         assert_eq!(inventory.sellable(), None, "0.00000834 is less than a step");
         inventory.count(&order(Side::Buy, "0.00200000", "0.00000200", "BTC"), is_base);
-        assert_eq!(inventory.sellable(), Some(Decimal::new(200, 5)), "the rest of before counts");
+        assert_eq!(
+            inventory.sellable(),
+            Some(Decimal::new(200, 5)),
+            "the rest of before counts"
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub enum Ended {
     /// It has ended, or rests at the exchange.
     Known(Box<Order>),
     /// The gateway would not take the request at all.
-    Refused(Status),
+    Refused,
     /// Nobody answered for as long as we asked.
     Unknown,
 }
@@ -63,7 +63,10 @@ impl Sender {
             }
             attempts += 1;
             step = match step {
-                Step::Send => self.submit(&request, &mut doubted, (attempts == 1).then_some(begun)).await?,
+                Step::Send => {
+                    self.submit(&request, &mut doubted, (attempts == 1).then_some(begun))
+                        .await?
+                }
                 Step::Ask => self.ask(&request.client_order_id, &mut doubted).await?,
                 Step::Done(_) => step,
             };
@@ -98,14 +101,16 @@ impl Sender {
                 if may_pass(&status) {
                     return Ok(Step::Ask);
                 }
-                self.totals.refused(status.code());
-                Ok(Step::Done(Ended::Refused(status)))
+                self.totals.refused(&status);
+                Ok(Step::Done(Ended::Refused))
             }
         }
     }
 
     async fn ask(&mut self, id: &str, doubted: &mut bool) -> anyhow::Result<Step> {
-        let request = self.request(GetOrderRequest { client_order_id: id.to_owned() });
+        let request = self.request(GetOrderRequest {
+            client_order_id: id.to_owned(),
+        });
         match self.gateway.get_order(request).await {
             Ok(answer) => {
                 let order = answer.into_inner().order.unwrap_or_default();
@@ -176,6 +181,9 @@ fn may_pass(status: &Status) -> bool {
         | Code::Internal
         | Code::Aborted
         | Code::ResourceExhausted => true,
-        _ => matches!(reason_of(status), Some(ReasonCode::ShuttingDown | ReasonCode::DependencyUnavailable)),
+        _ => matches!(
+            reason_of(status),
+            Some(ReasonCode::ShuttingDown | ReasonCode::DependencyUnavailable)
+        ),
     }
 }

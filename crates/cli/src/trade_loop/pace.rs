@@ -24,7 +24,9 @@ impl Pace {
         Self {
             ticks: Mutex::new(ticks),
             left: AtomicU64::new(args.count.unwrap_or(u64::MAX)),
-            until: args.duration.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+            until: args
+                .duration
+                .map(|seconds| Instant::now() + Duration::from_secs(seconds)),
             stop,
         }
     }
@@ -38,7 +40,9 @@ impl Pace {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return false;
         }
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .is_ok()
     }
 
     /// A pause that ends early when the loop does.

@@ -12,6 +12,10 @@ use crate::show;
 /// Microseconds; slower answers count as this slow.
 const LATENCY_MAX_US: u64 = 600_000_000;
 
+/// Different refusals that are told apart, and how much of each.
+const ERRORS_MAX: usize = 10;
+const ERROR_CHARS_MAX: usize = 160;
+
 /// What happened so far.
 #[derive(Debug)]
 pub struct Totals {
@@ -43,7 +47,7 @@ pub struct Summary {
     pub states: BTreeMap<String, u64>,
     /// Why orders were denied or rejected.
     pub reasons: BTreeMap<String, u64>,
-    /// Refused requests, by gRPC code.
+    /// Refused requests: gRPC code and message.
     pub errors: BTreeMap<String, u64>,
     /// Questions and repetitions after an answer that did not come.
     pub retries: u64,
@@ -71,7 +75,9 @@ impl Totals {
             unknown: 0,
             latency_us,
         };
-        Self { counts: Mutex::new(counts) }
+        Self {
+            counts: Mutex::new(counts),
+        }
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -94,8 +100,18 @@ impl Totals {
         self.counts().unknown += 1;
     }
 
-    pub fn refused(&self, code: tonic::Code) {
-        *self.counts().errors.entry(format!("{code:?}")).or_default() += 1;
+    /// The gateway would not take a request, which is worth reading, not only counting.
+    pub fn refused(&self, status: &tonic::Status) {
+        let message: String = status.message().chars().take(ERROR_CHARS_MAX).collect();
+        let mut counts = self.counts();
+        let known = counts.errors.len();
+        let error = format!("{:?}: {message}", status.code());
+        let error = if known < ERRORS_MAX || counts.errors.contains_key(&error) {
+            error
+        } else {
+            "others".to_owned()
+        };
+        *counts.errors.entry(error).or_default() += 1;
     }
 
     /// The last word on one order; `latency` when the first asking was answered.
@@ -118,7 +134,9 @@ impl Totals {
             *counts.reasons.entry(order.reason_code.clone()).or_default() += 1;
         }
         if let Some(latency) = latency {
-            counts.latency_us.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US));
+            counts
+                .latency_us
+                .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LATENCY_MAX_US));
         }
     }
 
@@ -126,10 +144,12 @@ impl Totals {
     pub fn line(&self, elapsed: Duration) -> String {
         let counts = self.counts();
         format!(
-            "{:>4} s: {} orders, {} accepted, {} retries, p50 {}",
+            "{:>4} s: {} orders, {} accepted, {} denied or rejected, {} refused, {} retries, p50 {}",
             elapsed.as_secs(),
             counts.submitted,
             counts.accepted,
+            counts.reasons.values().sum::<u64>(),
+            counts.errors.values().sum::<u64>(),
             counts.retries,
             micros(counts.latency_us.value_at_quantile(0.5))
         )
@@ -161,10 +181,17 @@ impl Summary {
     pub fn lines(&self) -> String {
         let list = |map: &BTreeMap<String, u64>| {
             let items: Vec<String> = map.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+            if items.is_empty() {
+                "none".to_owned()
+            } else {
+                items.join(", ")
+            }
         };
         let mut facts = Facts::default();
-        facts.add("Run", format!("{}, seed {}, {} ms", self.run_id, self.seed, self.duration_ms));
+        facts.add(
+            "Run",
+            format!("{}, seed {}, {} ms", self.run_id, self.seed, self.duration_ms),
+        );
         facts.add("Orders", format!("{}, accepted {}", self.submitted, self.accepted));
         facts.add("States", list(&self.states));
         facts.add("Denied or rejected", list(&self.reasons));
@@ -172,7 +199,11 @@ impl Summary {
         facts.add("Retries", self.retries.to_string());
         facts.add("In doubt for a while", self.in_doubt.to_string());
         facts.add("Fate unknown", self.unknown.to_string());
-        let (p50, p99, max) = (micros(self.latency_p50_us), micros(self.latency_p99_us), micros(self.latency_max_us));
+        let (p50, p99, max) = (
+            micros(self.latency_p50_us),
+            micros(self.latency_p99_us),
+            micros(self.latency_max_us),
+        );
         facts.add("Round trip", format!("p50 {p50}, p99 {p99}, max {max}"));
         facts.render()
     }

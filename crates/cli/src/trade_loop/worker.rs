@@ -20,8 +20,11 @@ const PAUSE_AFTER_DENIAL: Duration = Duration::from_millis(200);
 const SIZE_PERCENT_MIN: i64 = 80;
 
 /// Denials of a sale that would come again: it is too small for the exchange by now, or more than is left.
-const UNSELLABLE: [ReasonCode; 3] =
-    [ReasonCode::ClosableQuantityExceeded, ReasonCode::FilterFailed, ReasonCode::RejectedByExchange];
+const UNSELLABLE: [ReasonCode; 3] = [
+    ReasonCode::ClosableQuantityExceeded,
+    ReasonCode::FilterFailed,
+    ReasonCode::RejectedByExchange,
+];
 
 /// One of the loop's traders: has one order under way at a time, buys, and sells what it bought.
 #[derive(Debug)]
@@ -62,7 +65,7 @@ impl Worker {
             match self.sender.send(request).await? {
                 Ended::Known(order) => self.learn(&symbol, side, &order).await,
                 // Sizes and symbols are the same next time, so it would be refused at once again.
-                Ended::Refused(_) => self.pace.pause(PAUSE_AFTER_DENIAL).await,
+                Ended::Refused => self.pace.pause(PAUSE_AFTER_DENIAL).await,
                 Ended::Unknown => {}
             }
         }

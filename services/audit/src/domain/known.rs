@@ -105,19 +105,19 @@ impl Known {
 
     /// Says that a damaged end was cut off behind the line of this origin.
     pub(crate) fn note_torn_after(&mut self, last: &Origin) {
-        if let Origin::Request { request_id, .. } = last {
-            if let Some(lines) = self.requests.get_mut(request_id) {
-                lines.torn = true;
-            }
+        if let Origin::Request { request_id, .. } = last
+            && let Some(lines) = self.requests.get_mut(request_id)
+        {
+            lines.torn = true;
         }
     }
 
     fn remember(&mut self, request_id: &str) {
         self.order.push_back(request_id.to_owned());
-        if self.order.len() > REQUESTS_KEPT_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.requests.remove(&oldest);
-            }
+        if self.order.len() > REQUESTS_KEPT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.requests.remove(&oldest);
         }
     }
 }

@@ -161,9 +161,9 @@ fn read_origin(
             let expected = first.checked_add(i64::try_from(index).unwrap_or(i64::MAX));
             let producer_seq = u64::try_from(given).ok().filter(|seq| *seq > 0);
             let producer_seq = producer_seq.ok_or_else(|| fault("a count from 1".into()))?;
-            if given != expected {
+            if Some(given) != expected {
                 return Err(fault(format!(
-                    "the counts of one request go up by one: {expected} must stand here"
+                    "the counts of one request go up by one from the first, {first}"
                 )));
             }
             let (producer, incarnation) = (producer.clone(), incarnation.clone());
@@ -300,7 +300,8 @@ mod tests {
 
     #[test]
     fn every_wrong_field_is_named_with_its_index() {
-        let wrong: [(&str, fn(&mut NewEvent)); 14] = [
+        type Change = fn(&mut NewEvent);
+        let wrong: [(&str, Change); 14] = [
             ("event_type", |e| e.event_type = String::new()),
             ("event_type", |e| e.event_type = "lower".into()),
             ("event_type", |e| e.event_type = "A__B".into()),

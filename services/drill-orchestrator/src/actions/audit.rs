@@ -6,7 +6,7 @@ use thunes_runtime::clock;
 use crate::action;
 use crate::domain::{AuditLine, AuditTrail, Evidence, EvidenceKind, Judgement};
 use crate::engine::{ActionResult, Context, Outcome};
-use crate::environment::{until, Ask};
+use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
 /// From the change until its event is in the file: the outbox delivers within moments, or after a restart of audit.
@@ -22,7 +22,12 @@ pub(super) struct AuditEvent {
     reason: String,
 }
 
-action!(AuditEvent, "audit_event", ["logged"], "Reads the last lines of logs/audit_trail.jsonl for an event.");
+action!(
+    AuditEvent,
+    "audit_event",
+    ["logged"],
+    "Reads the last lines of logs/audit_trail.jsonl for an event."
+);
 
 impl AuditEvent {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -47,19 +52,34 @@ impl AuditEvent {
             Ok(line) => line,
             Err(ActionError::TimedOut { last, waited_ms, .. }) => {
                 let measured = format!("not among the last {LINES} lines after {waited_ms} ms ({last})");
-                let judgement = Judgement::of_text(measured.clone(), false, format!("no {} of that reason", self.event_type));
+                let judgement = Judgement::of_text(
+                    measured.clone(),
+                    false,
+                    format!("no {} of that reason", self.event_type),
+                );
                 return Ok(Outcome::did(measured).finding("logged", judgement, Vec::new()));
             }
             Err(error) => return Err(error),
         };
         let judgement = self.judge(&line);
-        let evidence = vec![Evidence::new(EvidenceKind::AuditLine, format!("logs/audit_trail.jsonl, seq {}", line.seq), &line.raw)];
-        Ok(Outcome::did(format!("{} at {} (seq {})", line.event_type, line.ts, line.seq)).finding("logged", judgement, evidence))
+        let evidence = vec![Evidence::new(
+            EvidenceKind::AuditLine,
+            format!("logs/audit_trail.jsonl, seq {}", line.seq),
+            &line.raw,
+        )];
+        Ok(
+            Outcome::did(format!("{} at {} (seq {})", line.event_type, line.ts, line.seq))
+                .finding("logged", judgement, evidence),
+        )
     }
 
     fn judge(&self, line: &AuditLine) -> Judgement {
         let iso = clock::parse_iso_utc(&line.ts).is_some_and(|ms| clock::iso_utc(ms) == line.ts);
         let measured = format!("{} at {}, seq {}", line.event_type, line.ts, line.seq);
-        Judgement::of_text(measured, iso, format!("{:?} is no ISO 8601 time in UTC with milliseconds", line.ts))
+        Judgement::of_text(
+            measured,
+            iso,
+            format!("{:?} is no ISO 8601 time in UTC with milliseconds", line.ts),
+        )
     }
 }

@@ -26,7 +26,12 @@ pub(super) struct ReconcileCommand {
     repair: bool,
 }
 
-action!(ReconcileCommand, "reconcile_command", [], "Runs `thunes reconcile` and keeps its exit code.");
+action!(
+    ReconcileCommand,
+    "reconcile_command",
+    [],
+    "Runs `thunes reconcile` and keeps its exit code."
+);
 
 impl ReconcileCommand {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -34,13 +39,20 @@ impl ReconcileCommand {
         if self.without_position {
             processes.kill(Service::Position).await?;
         }
-        let args: &[&str] = if self.repair { &["reconcile", "--repair"] } else { &["reconcile"] };
+        let args: &[&str] = if self.repair {
+            &["reconcile", "--repair"]
+        } else {
+            &["reconcile"]
+        };
         let outcome = Command::new(processes, "thunes", args).run(WITHIN).await;
         if self.without_position {
             processes.restart(Service::Position).await?;
         }
         let outcome = outcome?;
-        let said = format!("`{}` ended with {:?}, expected {}", outcome.shown, outcome.code, self.expect_exit);
+        let said = format!(
+            "`{}` ended with {:?}, expected {}",
+            outcome.shown, outcome.code, self.expect_exit
+        );
         let evidence = Evidence::new(EvidenceKind::Command, said.clone(), outcome.describe());
         context.commands.push((self.expect_exit, outcome.code, evidence));
         Ok(Outcome::did(said))
@@ -55,7 +67,12 @@ pub(super) struct JudgeScript {
     blocks: String,
 }
 
-action!(JudgeScript, "judge_script", ["exists"], "Judges the exit codes of `thunes reconcile` and its documentation.");
+action!(
+    JudgeScript,
+    "judge_script",
+    ["exists"],
+    "Judges the exit codes of `thunes reconcile` and its documentation."
+);
 
 impl JudgeScript {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -74,11 +91,30 @@ impl JudgeScript {
         if !blocks.iter().any(|block| block.commands.contains("thunes reconcile")) {
             wrong.push("the runbook does not document `thunes reconcile`".to_owned());
         }
-        let codes: Vec<_> = runs.iter().map(|(_, code, _)| code.map_or("signal".to_owned(), |code| code.to_string())).collect();
-        let said = format!("exit codes {} in {} runs; {} documented blocks", codes.join(", "), runs.len(), blocks.len());
+        let codes: Vec<_> = runs
+            .iter()
+            .map(|(_, code, _)| code.map_or("signal".to_owned(), |code| code.to_string()))
+            .collect();
+        let said = format!(
+            "exit codes {} in {} runs; {} documented blocks",
+            codes.join(", "),
+            runs.len(),
+            blocks.len()
+        );
         let mut evidence: Vec<_> = runs.into_iter().map(|(_, _, evidence)| evidence).collect();
-        let documented: Vec<_> = blocks.iter().map(|block| format!("## {}\n{}", block.section, block.commands)).collect();
-        evidence.push(Evidence::new(EvidenceKind::Note, "as the runbook has it", documented.join("\n")));
-        Ok(Outcome::did(said.clone()).finding("exists", Judgement::of_text(said, wrong.is_empty(), wrong.join("; ")), evidence))
+        let documented: Vec<_> = blocks
+            .iter()
+            .map(|block| format!("## {}\n{}", block.section, block.commands))
+            .collect();
+        evidence.push(Evidence::new(
+            EvidenceKind::Note,
+            "as the runbook has it",
+            documented.join("\n"),
+        ));
+        Ok(Outcome::did(said.clone()).finding(
+            "exists",
+            Judgement::of_text(said, wrong.is_empty(), wrong.join("; ")),
+            evidence,
+        ))
     }
 }

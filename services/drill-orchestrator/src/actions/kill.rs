@@ -10,11 +10,16 @@ use super::trade_loop::{read_acks, wait_for_acks};
 use crate::action;
 use crate::domain::{Judgement, Measured, Value};
 use crate::engine::{ActionResult, Context, Kill, Outcome};
-use crate::environment::{until, Ask, Clients};
+use crate::environment::{Ask, Clients, until};
 use crate::error::ActionError;
 
 /// Our own services. The exchange is outside of our system and is not killed.
-const OURS: [Service; 4] = [Service::Audit, Service::Position, Service::Risk, Service::ExchangeGateway];
+const OURS: [Service; 4] = [
+    Service::Audit,
+    Service::Position,
+    Service::Risk,
+    Service::ExchangeGateway,
+];
 const IN_FLIGHT_WITHIN: Duration = Duration::from_secs(5);
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 /// Accepted again after a kill: trading goes on.
@@ -79,7 +84,13 @@ impl KillTarget {
 impl Kill9 {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let name = self.target.name();
-        context.note_in_audit("DRILL_STEP", &format!("kill -9 of {name}"), &serde_json::json!({ "target": name })).await?;
+        context
+            .note_in_audit(
+                "DRILL_STEP",
+                &format!("kill -9 of {name}"),
+                &serde_json::json!({ "target": name }),
+            )
+            .await?;
         remember_acknowledged(context).await?;
         let acks_before = read_acks(&trader(context)?.acks_file)?.len();
         let begun_orders = until("orders to be in flight", IN_FLIGHT_WITHIN, || async {
@@ -98,20 +109,46 @@ impl Kill9 {
             Ok(ms) => (Some(*ms), String::new()),
             Err(error) => (None, error.to_string()),
         };
-        context.crash.kills.push(Kill { target: name.to_owned(), killed_at_ms, exit: exits.clone(), recovery_ms, trouble: trouble.clone() });
+        context.crash.kills.push(Kill {
+            target: name.to_owned(),
+            killed_at_ms,
+            exit: exits.clone(),
+            recovery_ms,
+            trouble: trouble.clone(),
+        });
         let Some(recovery_ms) = recovery_ms else {
             let judgement = Judgement::of_text(format!("{name} did not come back"), false, trouble);
             return Ok(Outcome::did(format!("{name}: {exits}; not back")).finding("restarted", judgement, Vec::new()));
         };
-        context.measure(format!("recovery_time.{name}"), Value::seconds(recovery_ms), "s", "from the kill until serving again");
+        context.measure(
+            format!("recovery_time.{name}"),
+            Value::seconds(recovery_ms),
+            "s",
+            "from the kill until serving again",
+        );
         let acks_file = trader(context)?.acks_file.clone();
         wait_for_acks(&acks_file, acks_before, ACCEPTED_AGAIN).await?;
         let trading_ms = clock::elapsed_ms(begun);
-        context.measure(format!("trading_again.{name}"), Value::seconds(trading_ms), "s", "from the kill until orders were accepted again");
-        let said = format!("{exits}; {begun_orders} orders in flight; serving after {recovery_ms} ms, trading after {trading_ms} ms");
+        context.measure(
+            format!("trading_again.{name}"),
+            Value::seconds(trading_ms),
+            "s",
+            "from the kill until orders were accepted again",
+        );
+        let said = format!(
+            "{exits}; {begun_orders} orders in flight; serving after {recovery_ms} ms, trading after {trading_ms} ms"
+        );
         Ok(Outcome::did(said)
-            .finding("restarted", Judgement::of_text(format!("{name}: {exits}, serving again"), true, ""), Vec::new())
-            .finding("recovered_in", Judgement::Pass(Measured::seconds(recovery_ms)), Vec::new()))
+            .finding(
+                "restarted",
+                Judgement::of_text(format!("{name}: {exits}, serving again"), true, ""),
+                Vec::new(),
+            )
+            .finding(
+                "recovered_in",
+                Judgement::Pass(Measured::seconds(recovery_ms)),
+                Vec::new(),
+            ))
     }
 
     /// SIGKILL to all of the targets at the same time; each is confirmed by its wait status.
@@ -141,7 +178,10 @@ impl Kill9 {
         let services = self.target.services();
         context.environment.processes.restart_many(&services).await?;
         for service in &services {
-            until("the service to answer", BACK_WITHIN, || serves(context.clients(), *service)).await?;
+            until("the service to answer", BACK_WITHIN, || {
+                serves(context.clients(), *service)
+            })
+            .await?;
         }
         let mut recovery_ms = clock::elapsed_ms(begun);
         if self.target.kills_trader() {
@@ -155,7 +195,10 @@ impl Kill9 {
 }
 
 fn trader(context: &Context) -> Result<&crate::engine::TradeLoop, ActionError> {
-    context.trade_loop.as_ref().ok_or_else(|| ActionError::NotMet("no trader was started".to_owned()))
+    context
+        .trade_loop
+        .as_ref()
+        .ok_or_else(|| ActionError::NotMet("no trader was started".to_owned()))
 }
 
 /// A real answer of the service, not only a healthy port.
@@ -174,7 +217,10 @@ async fn serves(clients: &Clients, service: Service) -> Ask<()> {
 async fn remember_acknowledged(context: &mut Context) -> Result<(), ActionError> {
     let fills = context.clients().fills().await?;
     let audit = context.clients().audit_status().await?;
-    context.crash.acknowledged_fills.extend(fills.into_iter().map(|fill| (fill.symbol, fill.trade_id)));
+    context
+        .crash
+        .acknowledged_fills
+        .extend(fills.into_iter().map(|fill| (fill.symbol, fill.trade_id)));
     if audit.last_seq > 0 {
         context.audit_acks.push((audit.last_seq, audit.last_leaf_hash));
     }

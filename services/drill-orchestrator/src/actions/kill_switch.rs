@@ -7,8 +7,8 @@ use thunes_runtime::clock;
 use super::storm::{Answer, Storm};
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Value};
-use crate::engine::{answer, ActionResult, Context, Outcome, SwitchedOn};
-use crate::environment::{until, Ask};
+use crate::engine::{ActionResult, Context, Outcome, SwitchedOn, answer};
+use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
 /// Orders must be passing before it means anything that they stop.
@@ -55,18 +55,38 @@ impl ActivateKillSwitch {
         };
         let activated = activated?;
         let status = context.clients().risk_status().await?;
-        context.switched_on = Some(SwitchedOn { reason: self.reason.clone(), epoch: activated.epoch, answered_at_ms });
+        context.switched_on = Some(SwitchedOn {
+            reason: self.reason.clone(),
+            answered_at_ms,
+        });
         if context.drill_id == "T1" || !context.measurements.iter().any(|m| m.name == "activation_to_fence") {
-            let detail = format!("{} gateways; the caller's own clock says {took_us} µs", activated.gateways.len());
-            context.measure("activation_to_fence", Value::seconds_us(activated.fenced_after_us), "s", detail);
+            let detail = format!(
+                "{} gateways; the caller's own clock says {took_us} µs",
+                activated.gateways.len()
+            );
+            context.measure(
+                "activation_to_fence",
+                Value::seconds_us(activated.fenced_after_us),
+                "s",
+                detail,
+            );
         }
-        let holds = activated.active && activated.durable && status.kill_switch_active && status.kill_switch_reason == self.reason;
-        let why = format!("status says active {} for {:?}", status.kill_switch_active, status.kill_switch_reason);
+        let holds = activated.active
+            && activated.durable
+            && status.kill_switch_active
+            && status.kill_switch_reason == self.reason;
+        let why = format!(
+            "status says active {} for {:?}",
+            status.kill_switch_active, status.kill_switch_reason
+        );
         let said = format!(
             "active: {}, epoch {}, durable: {}, fenced after {} µs",
             activated.active, activated.epoch, activated.durable, activated.fenced_after_us
         );
-        let evidence = vec![answer("ActivateKillSwitch", &activated), answer("risk status after it", &status)];
+        let evidence = vec![
+            answer("ActivateKillSwitch", &activated),
+            answer("risk status after it", &status),
+        ];
         let mut fence_evidence = vec![answer("gateways", &activated.gateways)];
         if !stormed.is_empty() {
             fence_evidence.push(storm_evidence(&stormed, answered_at_ms));
@@ -80,7 +100,11 @@ impl ActivateKillSwitch {
         let storm = Storm::start(context.clients(), &self.symbol, callers);
         let passing = until("BUY orders to pass before the activation", STORM_WITHIN, || async {
             let accepted = storm.accepted();
-            if accepted >= STORM_ACCEPTED_MIN { Ask::Yes(()) } else { Ask::NotYet(format!("{accepted} accepted")) }
+            if accepted >= STORM_ACCEPTED_MIN {
+                Ask::Yes(())
+            } else {
+                Ask::NotYet(format!("{accepted} accepted"))
+            }
         })
         .await;
         match passing {
@@ -96,7 +120,11 @@ impl ActivateKillSwitch {
         // Whether enough came after is read from the answers; waiting longer would not change them.
         let _ = until("BUY orders to be tried after the activation", STORM_WITHIN, || async {
             let after = storm.sent_after(answered_at_ms).await;
-            if after >= STORM_AFTER_MIN { Ask::Yes(()) } else { Ask::NotYet(format!("{after} sent")) }
+            if after >= STORM_AFTER_MIN {
+                Ask::Yes(())
+            } else {
+                Ask::NotYet(format!("{after} sent"))
+            }
         })
         .await;
         storm.end().await
@@ -118,12 +146,19 @@ fn fence(activated: &ActivateKillSwitchResponse) -> Judgement {
         .map(|gateway| gateway.id.as_str())
         .collect();
     let measured = Measured::seconds_us(activated.fenced_after_us);
-    Judgement::of(measured, open.is_empty(), format!("no word and no expired lease of: {}", open.join(", ")))
+    Judgement::of(
+        measured,
+        open.is_empty(),
+        format!("no word and no expired lease of: {}", open.join(", ")),
+    )
 }
 
 fn storm_evidence(answers: &[Answer], answered_at_ms: i64) -> Evidence {
     let before = answers.iter().filter(|answer| answer.accepted).count();
-    let after: Vec<_> = answers.iter().filter(|answer| answer.sent_at_ms > answered_at_ms).collect();
+    let after: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.sent_at_ms > answered_at_ms)
+        .collect();
     let mut text = format!(
         "{} BUY orders kept coming meanwhile: {before} accepted, {} sent after the answer at {answered_at_ms}, {} of these accepted\n",
         answers.len(),
@@ -132,7 +167,10 @@ fn storm_evidence(answers: &[Answer], answered_at_ms: i64) -> Evidence {
     );
     for answer in answers {
         let relative = answer.sent_at_ms - answered_at_ms;
-        text.push_str(&format!("{relative:+} ms {} accepted={} {}\n", answer.client_order_id, answer.accepted, answer.said));
+        text.push_str(&format!(
+            "{relative:+} ms {} accepted={} {}\n",
+            answer.client_order_id, answer.accepted, answer.said
+        ));
     }
     Evidence::new(EvidenceKind::Timing, "orders around the activation", text)
 }
@@ -144,14 +182,26 @@ pub(super) struct SwitchedOff {
     reason: String,
 }
 
-action!(SwitchedOff, "switched_off", ["inactive"], "Asks risk whether the switch is off, and why.");
+action!(
+    SwitchedOff,
+    "switched_off",
+    ["inactive"],
+    "Asks risk whether the switch is off, and why."
+);
 
 impl SwitchedOff {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let status = context.clients().risk_status().await?;
         let holds = !status.kill_switch_active && status.kill_switch_reason == self.reason;
-        let said = format!("active: {}, epoch {}, reason {:?}", status.kill_switch_active, status.epoch, status.kill_switch_reason);
+        let said = format!(
+            "active: {}, epoch {}, reason {:?}",
+            status.kill_switch_active, status.epoch, status.kill_switch_reason
+        );
         let evidence = vec![answer("risk status", &status)];
-        Ok(Outcome::did(said.clone()).finding("inactive", Judgement::of_text(said, holds, "the switch is not off for that reason"), evidence))
+        Ok(Outcome::did(said.clone()).finding(
+            "inactive",
+            Judgement::of_text(said, holds, "the switch is not off for that reason"),
+            evidence,
+        ))
     }
 }

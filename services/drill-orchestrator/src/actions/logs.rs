@@ -17,26 +17,55 @@ pub(super) struct JudgeLogs {
     expected: Vec<String>,
 }
 
-action!(JudgeLogs, "judge_logs", ["clean"], "Reads every service's log for panics and errors.");
+action!(
+    JudgeLogs,
+    "judge_logs",
+    ["clean"],
+    "Reads every service's log for panics and errors."
+);
 
 impl JudgeLogs {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         if context.crash.log_starts.is_empty() {
-            return Err(ActionError::NotMet("no trader was started, so no log has a beginning".to_owned()));
+            return Err(ActionError::NotMet(
+                "no trader was started, so no log has a beginning".to_owned(),
+            ));
         }
         let (mut bad, mut lines, mut recovered) = (Vec::new(), 0, Vec::new());
         for service in context.environment.processes.services() {
-            let Some(from) = context.crash.log_starts.get(service.name()) else { continue };
+            let Some(from) = context.crash.log_starts.get(service.name()) else {
+                continue;
+            };
             let text = read_from(&context.log_file(service), *from)?;
             lines += text.lines().count();
-            bad.extend(text.lines().filter(|line| self.is_bad(line)).map(|line| format!("{service}: {line}")));
-            recovered.extend(text.lines().filter(|line| tells_of_recovery(line)).map(|line| format!("{service}: {line}")));
+            bad.extend(
+                text.lines()
+                    .filter(|line| self.is_bad(line))
+                    .map(|line| format!("{service}: {line}")),
+            );
+            recovered.extend(
+                text.lines()
+                    .filter(|line| tells_of_recovery(line))
+                    .map(|line| format!("{service}: {line}")),
+            );
         }
         let count = i64::try_from(bad.len()).unwrap_or(i64::MAX);
         let first = bad.first().cloned().unwrap_or_default();
         let evidence = vec![
-            Evidence::new(EvidenceKind::Log, "errors and panics", if bad.is_empty() { "none".to_owned() } else { bad.join("\n") }),
-            Evidence::new(EvidenceKind::Log, "what the services said of their recovery", recovered.join("\n")),
+            Evidence::new(
+                EvidenceKind::Log,
+                "errors and panics",
+                if bad.is_empty() {
+                    "none".to_owned()
+                } else {
+                    bad.join("\n")
+                },
+            ),
+            Evidence::new(
+                EvidenceKind::Log,
+                "what the services said of their recovery",
+                recovered.join("\n"),
+            ),
         ];
         let judgement = Judgement::of(Measured::count(count), count == 0, format!("the first: {first}"));
         Ok(Outcome::did(format!("{lines} lines, {count} of them errors")).finding("clean", judgement, evidence))
@@ -55,7 +84,9 @@ fn is_error(line: &str) -> bool {
 
 fn tells_of_recovery(line: &str) -> bool {
     let lower = line.to_lowercase();
-    ["recover", "restor", "resum", "in doubt", "resolved", "quarantin"].iter().any(|word| lower.contains(word))
+    ["recover", "restor", "resum", "in doubt", "resolved", "quarantin"]
+        .iter()
+        .any(|word| lower.contains(word))
 }
 
 fn read_from(path: &Path, from: u64) -> Result<String, ActionError> {
@@ -75,7 +106,9 @@ mod tests {
 
     #[test]
     fn errors_are_known_by_their_level_and_not_by_their_words() {
-        let judge = JudgeLogs { expected: vec!["KILL SWITCH ACTIVATED".into()] };
+        let judge = JudgeLogs {
+            expected: vec!["KILL SWITCH ACTIVATED".into()],
+        };
         let bad = [
             "2026-11-24T06:11:34.123Z ERROR disk is full",
             "{\"timestamp\":\"x\",\"level\":\"ERROR\",\"message\":\"y\"}",

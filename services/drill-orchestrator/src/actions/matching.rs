@@ -4,7 +4,7 @@ use serde::Deserialize;
 use super::orders::decimal;
 use crate::action;
 use crate::domain::{BookDifference, Evidence, EvidenceKind, Judgement, Measured};
-use crate::engine::{answer, ActionResult, Context, Outcome};
+use crate::engine::{ActionResult, Context, Outcome, answer};
 
 /// Every local position and every balance against the exchange, by our own comparison and by the exchange's ledger.
 #[derive(Debug, Deserialize)]
@@ -21,13 +21,20 @@ action!(
 impl BookMatches {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let clients = context.clients();
-        let done = clients.reconcile(false, "DRILL: comparison of positions and balances").await?;
+        let done = clients
+            .reconcile(false, "DRILL: comparison of positions and balances")
+            .await?;
         let (book, account) = (clients.holding().await?, clients.account().await?);
         let ledger = context.sim().ledger().await?;
         let exchange = context.exchange_holding(&ledger).await?;
         let mut wrong: Vec<String> = BookDifference::all(&book, &exchange)
             .iter()
-            .map(|d| format!("{}: the book holds {}, the exchange's fills fold to {}", d.symbol, d.book, d.exchange))
+            .map(|d| {
+                format!(
+                    "{}: the book holds {}, the exchange's fills fold to {}",
+                    d.symbol, d.book, d.exchange
+                )
+            })
             .collect();
         for row in &done.positions {
             if !decimal("difference", &row.difference)?.is_zero() {
@@ -38,20 +45,34 @@ impl BookMatches {
         let positions = if open == 0 || done.positions.is_empty() {
             Judgement::inconclusive("there was no open position to compare")
         } else {
-            let measured = format!("{open} open positions, {} symbols compared, {} differ", done.positions.len(), wrong.len());
+            let measured = format!(
+                "{open} open positions, {} symbols compared, {} differ",
+                done.positions.len(),
+                wrong.len()
+            );
             Judgement::of_text(measured, wrong.is_empty(), wrong.join("; "))
         };
         let mut unequal = Vec::new();
         for row in &done.balances {
             if !decimal("difference", &row.difference)?.is_zero() {
-                unequal.push(format!("{}: expected {}, exchange {}", row.asset, row.expected, row.exchange));
+                unequal.push(format!(
+                    "{}: expected {}, exchange {}",
+                    row.asset, row.expected, row.exchange
+                ));
             }
         }
-        for held in ledger.balances.iter().filter(|held| held.free + held.locked > Decimal::ZERO) {
+        for held in ledger
+            .balances
+            .iter()
+            .filter(|held| held.free + held.locked > Decimal::ZERO)
+        {
             let shown = account.balances.iter().find(|balance| balance.asset == held.asset);
             let (free, locked) = shown.map_or(("0", "0"), |balance| (balance.free.as_str(), balance.locked.as_str()));
             if decimal("free", free)? != held.free || decimal("locked", locked)? != held.locked {
-                unequal.push(format!("{}: the gateway shows {free} + {locked}, the ledger {} + {}", held.asset, held.free, held.locked));
+                unequal.push(format!(
+                    "{}: the gateway shows {free} + {locked}, the ledger {} + {}",
+                    held.asset, held.free, held.locked
+                ));
             }
         }
         let balances = if done.balances.is_empty() {
@@ -60,11 +81,30 @@ impl BookMatches {
             let differing = i64::try_from(unequal.len()).unwrap_or(i64::MAX);
             Judgement::of(Measured::count(differing), unequal.is_empty(), unequal.join("; "))
         };
-        let said = format!("{} positions and {} balances compared", done.positions.len(), done.balances.len());
-        let folded = Evidence::new(EvidenceKind::Ledger, "the exchange's own fills, folded", format!("{exchange:?}"));
+        let said = format!(
+            "{} positions and {} balances compared",
+            done.positions.len(),
+            done.balances.len()
+        );
+        let folded = Evidence::new(
+            EvidenceKind::Ledger,
+            "the exchange's own fills, folded",
+            format!("{exchange:?}"),
+        );
         context.keep_reconciliation(&done, false);
         Ok(Outcome::did(said)
-            .finding("positions", positions, vec![answer("positions, compared", &done.positions), folded])
-            .finding("balances", balances, vec![answer("balances, compared", &done.balances), answer("balances at the exchange", &account.balances)]))
+            .finding(
+                "positions",
+                positions,
+                vec![answer("positions, compared", &done.positions), folded],
+            )
+            .finding(
+                "balances",
+                balances,
+                vec![
+                    answer("balances, compared", &done.balances),
+                    answer("balances at the exchange", &account.balances),
+                ],
+            ))
     }
 }

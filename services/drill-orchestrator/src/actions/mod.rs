@@ -20,7 +20,6 @@ mod storm;
 mod trade_loop;
 
 pub use runbook::RUNBOOK;
-pub use trade_loop::{in_flight_at, AckLine};
 
 use crate::engine::Entry;
 

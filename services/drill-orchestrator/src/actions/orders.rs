@@ -4,12 +4,12 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use thunes_proto::gateway::v1::{Order, OrderState, OrderType, SubmitOrderRequest, TimeInForce};
 use thunes_proto::types::v1::Side;
-use thunes_types::{parse_decimal, TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED};
+use thunes_types::{TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED, parse_decimal};
 
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, LedgerFill, Measured, SimLedger};
-use crate::engine::{answer, ActionResult, Context, Outcome};
-use crate::environment::{until, Ask, Clients};
+use crate::engine::{ActionResult, Context, Outcome, answer};
+use crate::environment::{Ask, Clients, until};
 use crate::error::ActionError;
 
 /// An order's way to its end takes a round trip; more only when something is wrong.
@@ -34,7 +34,9 @@ pub(super) fn market(client_order_id: &str, symbol: &str, side: Side, quote_amou
 pub(super) async fn submit_to_end(clients: &Clients, request: SubmitOrderRequest) -> Result<Order, ActionError> {
     let id = request.client_order_id.clone();
     let submitted = clients.submit(request).await?;
-    let order = submitted.order.ok_or_else(|| ActionError::NotMet(format!("the answer to {id} holds no order")))?;
+    let order = submitted
+        .order
+        .ok_or_else(|| ActionError::NotMet(format!("the answer to {id} holds no order")))?;
     if is_ended(order.state()) {
         return Ok(order);
     }
@@ -66,13 +68,20 @@ fn is_ended(state: OrderState) -> bool {
 
 /// The exchange's own record of one order, for people.
 pub(super) fn ledger_evidence(ledger: &SimLedger, client_order_id: &str) -> Evidence {
-    let orders = ledger.orders.iter().filter(|order| order.client_order_id == client_order_id);
+    let orders = ledger
+        .orders
+        .iter()
+        .filter(|order| order.client_order_id == client_order_id);
     let mut text: Vec<String> = orders.map(|order| format!("{order:?}")).collect();
     text.extend(ledger.fills_of(client_order_id).map(|fill| format!("{fill:?}")));
     if text.is_empty() {
         text.push("nothing".to_owned());
     }
-    Evidence::new(EvidenceKind::Ledger, format!("the exchange's ledger on {client_order_id}"), text.join("\n"))
+    Evidence::new(
+        EvidenceKind::Ledger,
+        format!("the exchange's ledger on {client_order_id}"),
+        text.join("\n"),
+    )
 }
 
 fn quantity<'a>(fills: impl Iterator<Item = &'a LedgerFill>) -> Decimal {
@@ -87,7 +96,12 @@ pub(super) struct OpenPosition {
     amount: String,
 }
 
-action!(OpenPosition, "open_position", ["created"], "Buys, and waits until the book has the position.");
+action!(
+    OpenPosition,
+    "open_position",
+    ["created"],
+    "Buys, and waits until the book has the position."
+);
 
 impl OpenPosition {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -103,7 +117,11 @@ impl OpenPosition {
             return Ok(Outcome::did("no position").finding("created", judgement, evidence));
         }
         let held = until("the book to have the position", FILLED_WITHIN, || async {
-            match clients.holding().await.map(|holding| holding.get(&self.symbol).copied().unwrap_or_default()) {
+            match clients
+                .holding()
+                .await
+                .map(|holding| holding.get(&self.symbol).copied().unwrap_or_default())
+            {
                 Ok(held) if held > Decimal::ZERO => Ask::Yes(held),
                 Ok(held) => Ask::NotYet(format!("{held}")),
                 Err(error) => Ask::NotYet(error.to_string()),
@@ -111,7 +129,10 @@ impl OpenPosition {
         })
         .await?;
         let judgement = Judgement::of_text(held.to_string(), true, "");
-        Ok(Outcome::did(format!("bought {bought} of {}; the book holds {held}", self.symbol)).finding("created", judgement, evidence))
+        Ok(
+            Outcome::did(format!("bought {bought} of {}; the book holds {held}", self.symbol))
+                .finding("created", judgement, evidence),
+        )
     }
 }
 
@@ -129,12 +150,18 @@ fn orders_tried() -> usize {
     3
 }
 
-action!(RefuseBuy, "refuse_buy", ["denied"], "Submits BUY orders that must be denied, and asks the exchange's ledger.");
+action!(
+    RefuseBuy,
+    "refuse_buy",
+    ["denied"],
+    "Submits BUY orders that must be denied, and asks the exchange's ledger."
+);
 
 impl RefuseBuy {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let switched = context.switched_on.clone();
-        let switched = switched.ok_or_else(|| ActionError::NotMet("the drill did not activate the switch".to_owned()))?;
+        let switched =
+            switched.ok_or_else(|| ActionError::NotMet("the drill did not activate the switch".to_owned()))?;
         let clients = context.clients();
         let validated = clients.validate(&self.symbol, &self.amount, Side::Buy).await?;
         let mut wrong = Vec::new();
@@ -146,9 +173,15 @@ impl RefuseBuy {
         for number in 0..self.orders {
             let id = context.new_order_id();
             let order = clients.submit(self.order(&id, number, &price)).await?;
-            let denied = order.order.as_ref().is_some_and(|o| o.state() == OrderState::Denied && o.reason == TEXT_KILL_SWITCH_DENIED);
+            let denied = order
+                .order
+                .as_ref()
+                .is_some_and(|o| o.state() == OrderState::Denied && o.reason == TEXT_KILL_SWITCH_DENIED);
             if order.accepted || !denied {
-                wrong.push(format!("order {id} was not denied: {:?}", order.order.as_ref().map(|o| (o.state(), &o.reason))));
+                wrong.push(format!(
+                    "order {id} was not denied: {:?}",
+                    order.order.as_ref().map(|o| (o.state(), &o.reason))
+                ));
             }
             evidence.push(answer(format!("BUY order {}", number + 1), &order));
         }
@@ -156,11 +189,23 @@ impl RefuseBuy {
         let late = ledger.buys_accepted_after(switched.answered_at_ms);
         evidence.push(Evidence::new(
             EvidenceKind::Ledger,
-            format!("BUY orders that the exchange accepted after {} (ms, UTC)", switched.answered_at_ms),
+            format!(
+                "BUY orders that the exchange accepted after {} (ms, UTC)",
+                switched.answered_at_ms
+            ),
             format!("{} of {} orders: {late:?}", late.len(), ledger.orders.len()),
         ));
-        wrong.extend(late.iter().map(|order| format!("the exchange accepted {} at {}", order.client_order_id, order.accepted_at_ms)));
-        let measured = format!("{} BUY orders denied, {} accepted at the exchange after the answer", self.orders, late.len());
+        wrong.extend(late.iter().map(|order| {
+            format!(
+                "the exchange accepted {} at {}",
+                order.client_order_id, order.accepted_at_ms
+            )
+        }));
+        let measured = format!(
+            "{} BUY orders denied, {} accepted at the exchange after the answer",
+            self.orders,
+            late.len()
+        );
         let judgement = Judgement::of_text(measured.clone(), wrong.is_empty(), wrong.join("; "));
         Ok(Outcome::did(measured).finding("denied", judgement, evidence))
     }
@@ -168,7 +213,7 @@ impl RefuseBuy {
     /// Market and limit orders in turn: the gate must not know only one of them.
     fn order(&self, id: &str, number: usize, price: &str) -> SubmitOrderRequest {
         let market = market(id, &self.symbol, Side::Buy, &self.amount);
-        if number % 2 == 0 || price.is_empty() {
+        if number.is_multiple_of(2) || price.is_empty() {
             return market;
         }
         SubmitOrderRequest {
@@ -197,7 +242,12 @@ pub(super) struct AllowSell {
     amount: String,
 }
 
-action!(AllowSell, "allow_sell", ["allowed"], "Sells part of the position; the exchange's ledger must have the fill.");
+action!(
+    AllowSell,
+    "allow_sell",
+    ["allowed"],
+    "Sells part of the position; the exchange's ledger must have the fill."
+);
 
 impl AllowSell {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -212,12 +262,20 @@ impl AllowSell {
             wrong.push(format!("ValidateTrade says {} {:?}", validated.valid, validated.reason));
         }
         if order.state() != OrderState::Filled {
-            wrong.push(format!("the order ended as {} ({})", order.state().as_str_name(), order.reason));
+            wrong.push(format!(
+                "the order ended as {} ({})",
+                order.state().as_str_name(),
+                order.reason
+            ));
         }
         if sold.is_zero() {
             wrong.push("the exchange's ledger has no fill of it".to_owned());
         }
-        let evidence = vec![answer("ValidateTrade SELL", &validated), answer("the order", &order), ledger_evidence(&ledger, &id)];
+        let evidence = vec![
+            answer("ValidateTrade SELL", &validated),
+            answer("the order", &order),
+            ledger_evidence(&ledger, &id),
+        ];
         let measured = format!("sold {} {}", sold.normalize(), self.symbol);
         let judgement = Judgement::of_text(measured.clone(), wrong.is_empty(), wrong.join("; "));
         Ok(Outcome::did(measured).finding("allowed", judgement, evidence))
@@ -232,7 +290,12 @@ pub(super) struct BuyFilled {
     amount: String,
 }
 
-action!(BuyFilled, "buy_filled", ["filled"], "Validates and submits a BUY; the exchange's ledger must have the fill.");
+action!(
+    BuyFilled,
+    "buy_filled",
+    ["filled"],
+    "Validates and submits a BUY; the exchange's ledger must have the fill."
+);
 
 impl BuyFilled {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -256,9 +319,16 @@ impl BuyFilled {
         }
         if order.state() != OrderState::Filled || bought.is_zero() {
             let state = order.state().as_str_name();
-            wrong.push(format!("the order ended as {state} ({}), {bought} filled at the exchange", order.reason));
+            wrong.push(format!(
+                "the order ended as {state} ({}), {bought} filled at the exchange",
+                order.reason
+            ));
         }
-        let evidence = vec![answer("ValidateTrade BUY", &validated), answer("the order", &order), ledger_evidence(&ledger, &id)];
+        let evidence = vec![
+            answer("ValidateTrade BUY", &validated),
+            answer("the order", &order),
+            ledger_evidence(&ledger, &id),
+        ];
         let measured = format!("bought {} {}", bought.normalize(), self.symbol);
         let judgement = Judgement::of_text(measured.clone(), wrong.is_empty(), wrong.join("; "));
         Ok(Outcome::did(measured).finding("filled", judgement, evidence))
@@ -267,5 +337,8 @@ impl BuyFilled {
 
 /// Reads a decimal that a service gave.
 pub(super) fn decimal(field: &'static str, text: &str) -> Result<Decimal, ActionError> {
-    parse_decimal(field, text).map_err(|_| ActionError::Decimal { field, text: text.to_owned() })
+    parse_decimal(field, text).map_err(|_| ActionError::Decimal {
+        field,
+        text: text.to_owned(),
+    })
 }

@@ -3,8 +3,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::action;
-use crate::engine::{answer, ActionResult, Context, Outcome};
-use crate::environment::{until, Ask, Clients};
+use crate::engine::{ActionResult, Context, Outcome, answer};
+use crate::environment::{Ask, Clients, until};
 use crate::error::ActionError;
 
 /// Every service answers, the user data stream is up, and opening is allowed unless the switch is active.
@@ -19,7 +19,12 @@ fn serving_within_ms() -> u64 {
     20_000
 }
 
-action!(ServicesServing, "services_serving", [], "Waits until every service serves.");
+action!(
+    ServicesServing,
+    "services_serving",
+    [],
+    "Waits until every service serves."
+);
 
 impl ServicesServing {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -31,8 +36,12 @@ impl ServicesServing {
 }
 
 async fn serving(clients: &Clients) -> Result<String, String> {
-    let (risk, position, audit, gateway) =
-        tokio::join!(clients.risk_status(), clients.position_count(), clients.audit_status(), clients.gateway_status());
+    let (risk, position, audit, gateway) = tokio::join!(
+        clients.risk_status(),
+        clients.position_count(),
+        clients.audit_status(),
+        clients.gateway_status()
+    );
     let text = |error: ActionError| error.to_string();
     let (risk, gateway) = (risk.map_err(text)?, gateway.map_err(text)?);
     position.map_err(text)?;
@@ -61,11 +70,17 @@ action!(SwitchIs, "switch_is", [], "Fails unless the kill-switch is as said.");
 impl SwitchIs {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let status = context.clients().risk_status().await?;
-        let said = format!("kill-switch active: {} (epoch {})", status.kill_switch_active, status.epoch);
+        let said = format!(
+            "kill-switch active: {} (epoch {})",
+            status.kill_switch_active, status.epoch
+        );
         if status.kill_switch_active == self.active {
             Ok(Outcome::did(said))
         } else {
-            Err(ActionError::NotMet(format!("{said}; reason: {:?}", status.kill_switch_reason)))
+            Err(ActionError::NotMet(format!(
+                "{said}; reason: {:?}",
+                status.kill_switch_reason
+            )))
         }
     }
 }
@@ -75,7 +90,12 @@ impl SwitchIs {
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordState {}
 
-action!(RecordState, "record_state", [], "Keeps risk status, positions and balances as evidence.");
+action!(
+    RecordState,
+    "record_state",
+    [],
+    "Keeps risk status, positions and balances as evidence."
+);
 
 impl RecordState {
     async fn execute(&self, context: &mut Context) -> ActionResult {

@@ -5,8 +5,8 @@ use thunes_proto::gateway::v1::{Discrepancy, DiscrepancyClass, ReconcileResponse
 
 use crate::action;
 use crate::domain::{Judgement, Measured};
-use crate::engine::{answer, short, verdict_name, ActionResult, Context, ExternalTrade, Outcome};
-use crate::environment::{until, Ask};
+use crate::engine::{ActionResult, Context, ExternalTrade, Outcome, answer, short, verdict_name};
+use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
 const REASON: &str = "DRILL: reconciliation test";
@@ -30,13 +30,22 @@ pub(super) struct Reconcile {
     repair: bool,
 }
 
-action!(Reconcile, "reconcile", ["as_expected", "repaired"], "Reconciles; on request it repairs.");
+action!(
+    Reconcile,
+    "reconcile",
+    ["as_expected", "repaired"],
+    "Reconciles; on request it repairs."
+);
 
 impl Reconcile {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let done = determined(context, self.repair).await?;
         let (verdict, found) = (verdict_name(done.verdict()), done.discrepancies.len());
-        let repaired = done.discrepancies.iter().filter(|discrepancy| discrepancy.repaired).count();
+        let repaired = done
+            .discrepancies
+            .iter()
+            .filter(|discrepancy| discrepancy.repaired)
+            .count();
         let said = format!(
             "{verdict}: {found} discrepancies, {repaired} repaired; {} fills, {} open orders, {} balances compared",
             done.fills_compared,
@@ -51,16 +60,33 @@ impl Reconcile {
         let why = done.discrepancies.iter().map(one_line).collect::<Vec<_>>().join("; ");
         let mut outcome = Outcome::did(said.clone());
         outcome = if compared_nothing(&done) {
-            outcome.finding("as_expected", Judgement::inconclusive("nothing was compared"), vec![answer("Reconcile", &done)])
+            outcome.finding(
+                "as_expected",
+                Judgement::inconclusive("nothing was compared"),
+                vec![answer("Reconcile", &done)],
+            )
         } else {
-            outcome.finding("as_expected", Judgement::of_text(said, expected, format!("{verdict}: {why}")), vec![answer("Reconcile", &done)])
+            outcome.finding(
+                "as_expected",
+                Judgement::of_text(said, expected, format!("{verdict}: {why}")),
+                vec![answer("Reconcile", &done)],
+            )
         };
         if self.repair {
             let judgement = if found == 0 {
                 Judgement::inconclusive("there was nothing to repair")
             } else {
-                let open: Vec<_> = done.discrepancies.iter().filter(|d| !d.repaired).map(one_line).collect();
-                Judgement::of_text(format!("{repaired} of {found} repaired"), open.is_empty(), open.join("; "))
+                let open: Vec<_> = done
+                    .discrepancies
+                    .iter()
+                    .filter(|d| !d.repaired)
+                    .map(one_line)
+                    .collect();
+                Judgement::of_text(
+                    format!("{repaired} of {found} repaired"),
+                    open.is_empty(),
+                    open.join("; "),
+                )
             };
             outcome = outcome.finding("repaired", judgement, vec![answer("Reconcile with repair", &done)]);
         }
@@ -74,7 +100,10 @@ fn compared_nothing(done: &ReconcileResponse) -> bool {
 
 fn one_line(discrepancy: &Discrepancy) -> String {
     let class = short(discrepancy.class().as_str_name(), "DISCREPANCY_CLASS_");
-    format!("{class} {} {} {}", discrepancy.symbol, discrepancy.asset, discrepancy.difference)
+    format!(
+        "{class} {} {} {}",
+        discrepancy.symbol, discrepancy.asset, discrepancy.difference
+    )
 }
 
 /// A reconciliation that came to a verdict. While it could not (something moved), it is tried again.
@@ -119,7 +148,11 @@ impl FindExternalTrade {
             verdict_name(done.verdict()),
             done.discrepancies.iter().map(one_line).collect::<Vec<_>>().join("; ")
         );
-        let trades: Vec<_> = context.external_trades.iter().map(|t| format!("{} trade {}", t.symbol, t.trade_id)).collect();
+        let trades: Vec<_> = context
+            .external_trades
+            .iter()
+            .map(|t| format!("{} trade {}", t.symbol, t.trade_id))
+            .collect();
         let measured = format!("EXTERNAL_TRADE with {}", trades.join(", "));
         let found = Judgement::of_text(
             if missing.is_empty() { measured } else { said.clone() },
@@ -127,7 +160,11 @@ impl FindExternalTrade {
             format!("not found as EXTERNAL_TRADE: {missing:?}"),
         );
         let evidence = vec![answer("Reconcile", &done)];
-        Ok(Outcome::did(said).finding("found", found, evidence.clone()).finding("explained", explained(&done), evidence))
+        Ok(Outcome::did(said).finding("found", found, evidence.clone()).finding(
+            "explained",
+            explained(&done),
+            evidence,
+        ))
     }
 }
 
@@ -153,14 +190,22 @@ fn explained(done: &ReconcileResponse) -> Judgement {
     if done.discrepancies.is_empty() {
         return Judgement::inconclusive("there was no discrepancy to explain");
     }
-    let bare = done.discrepancies.iter().filter(|d| {
-        d.cause.trim().is_empty() || d.local_json.trim().is_empty() || d.exchange_json.trim().is_empty()
-    });
+    let bare = done
+        .discrepancies
+        .iter()
+        .filter(|d| d.cause.trim().is_empty() || d.local_json.trim().is_empty() || d.exchange_json.trim().is_empty());
     let bare: Vec<_> = bare.map(one_line).collect();
     let explained = done.discrepancies.len() - bare.len();
-    let measured = Measured::text(format!("{explained} of {} explained, with evidence of both sides", done.discrepancies.len()));
+    let measured = Measured::text(format!(
+        "{explained} of {} explained, with evidence of both sides",
+        done.discrepancies.len()
+    ));
     match measured {
-        Some(measured) => Judgement::of(measured, bare.is_empty(), format!("no cause or no evidence: {}", bare.join("; "))),
+        Some(measured) => Judgement::of(
+            measured,
+            bare.is_empty(),
+            format!("no cause or no evidence: {}", bare.join("; ")),
+        ),
         None => Judgement::inconclusive("nothing was said"),
     }
 }
@@ -177,15 +222,33 @@ mod tests {
             exchange_json: json.into(),
             ..Discrepancy::default()
         };
-        let trade = ExternalTrade { symbol: "BTCUSDT".into(), trade_id: 17 };
-        assert!(is_of(&discrepancy(DiscrepancyClass::ExternalTrade, "{\"trades\":[{\"id\":\"17\"}]}"), &trade));
-        assert!(is_of(&discrepancy(DiscrepancyClass::ExternalTrade, "{\"trade_id\":17}"), &trade));
-        assert!(!is_of(&discrepancy(DiscrepancyClass::ExternalTrade, "{\"trade_id\":18,\"price\":\"1700\"}"), &trade));
-        assert!(!is_of(&discrepancy(DiscrepancyClass::MissedFill, "{\"trade_id\":17}"), &trade));
+        let trade = ExternalTrade {
+            symbol: "BTCUSDT".into(),
+            trade_id: 17,
+        };
+        assert!(is_of(
+            &discrepancy(DiscrepancyClass::ExternalTrade, "{\"trades\":[{\"id\":\"17\"}]}"),
+            &trade
+        ));
+        assert!(is_of(
+            &discrepancy(DiscrepancyClass::ExternalTrade, "{\"trade_id\":17}"),
+            &trade
+        ));
+        assert!(!is_of(
+            &discrepancy(DiscrepancyClass::ExternalTrade, "{\"trade_id\":18,\"price\":\"1700\"}"),
+            &trade
+        ));
+        assert!(!is_of(
+            &discrepancy(DiscrepancyClass::MissedFill, "{\"trade_id\":17}"),
+            &trade
+        ));
     }
 
     #[test]
     fn p11_an_explanation_of_nothing_is_no_pass() {
-        assert_eq!(explained(&ReconcileResponse::default()).verdict(), crate::domain::Verdict::Inconclusive);
+        assert_eq!(
+            explained(&ReconcileResponse::default()).verdict(),
+            crate::domain::Verdict::Inconclusive
+        );
     }
 }

@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use thunes_runtime::clock;
 
-use super::trade_loop::{in_flight_at, read_acks, AckLine};
+use super::trade_loop::{AckLine, in_flight_at, read_acks};
 use crate::action;
 use crate::domain::{
     AuditTrail, BookDifference, DataLoss, DataLossFacts, Evidence, EvidenceKind, Judgement, Measured, SimLedger,
@@ -48,23 +48,42 @@ impl Part {
 
     fn why(&self) -> String {
         let more = self.wrong.len().saturating_sub(SHOWN_MAX);
-        let shown = self.wrong.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
-        if more > 0 { format!("{shown}; and {more} more") } else { shown }
+        let shown = self
+            .wrong
+            .iter()
+            .take(SHOWN_MAX)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("; ");
+        if more > 0 {
+            format!("{shown}; and {more} more")
+        } else {
+            shown
+        }
     }
 }
 
 impl JudgeRecovery {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        let trade_loop = context.trade_loop.as_ref().ok_or_else(|| ActionError::NotMet("no trader was started".to_owned()))?;
+        let trade_loop = context
+            .trade_loop
+            .as_ref()
+            .ok_or_else(|| ActionError::NotMet("no trader was started".to_owned()))?;
         let acks = read_acks(&trade_loop.acks_file)?;
         let accepted: Vec<&AckLine> = acks.iter().filter(|line| line.accepted).collect();
         if accepted.is_empty() || context.crash.kills.is_empty() {
-            return Err(ActionError::NotMet("no order was accepted, or nothing was killed".to_owned()));
+            return Err(ActionError::NotMet(
+                "no order was accepted, or nothing was killed".to_owned(),
+            ));
         }
         let book = book_part(context, &accepted).await?;
         let audit = audit_part(context).await?;
         let databases = databases_part(context).await?;
-        let repaired = if book.holds() { None } else { repair(context, &accepted).await };
+        let repaired = if book.holds() {
+            None
+        } else {
+            repair(context, &accepted).await
+        };
         let facts = DataLossFacts {
             book_holds: book.holds(),
             book_holds_after_repair: repaired,
@@ -74,7 +93,11 @@ impl JudgeRecovery {
         let ledger = context.sim().ledger().await?;
         let hits = kills_hit(context, &acks).await?;
         let loss = facts.class();
-        let why = [&book, &audit, &databases].iter().filter(|part| !part.holds()).map(|part| part.why()).collect::<Vec<_>>();
+        let why = [&book, &audit, &databases]
+            .iter()
+            .filter(|part| !part.holds())
+            .map(|part| part.why())
+            .collect::<Vec<_>>();
         let facts_evidence = Evidence::new(EvidenceKind::Note, "what the class stands on", format!("{facts:?}"));
         Ok(Outcome::did(format!("{}; data loss: {}", book.said, loss.as_str()))
             .finding(
@@ -82,8 +105,16 @@ impl JudgeRecovery {
                 Judgement::of_text(loss.as_str(), loss == DataLoss::None, why.join("; ")),
                 [databases.evidence, vec![facts_evidence]].concat(),
             )
-            .finding("recovered", Judgement::of_text(book.said.clone(), book.holds(), book.why()), book.evidence)
-            .finding("audit_intact", Judgement::of_text(audit.said.clone(), audit.holds(), audit.why()), audit.evidence)
+            .finding(
+                "recovered",
+                Judgement::of_text(book.said.clone(), book.holds(), book.why()),
+                book.evidence,
+            )
+            .finding(
+                "audit_intact",
+                Judgement::of_text(audit.said.clone(), audit.holds(), audit.why()),
+                audit.evidence,
+            )
             .finding("sent_once", sent_once(&ledger), vec![sent_evidence(&ledger)])
             .finding("kills_hit", hits.0, hits.1))
     }
@@ -107,8 +138,17 @@ async fn compare_book(context: &Context, accepted: &[&AckLine]) -> Result<Part, 
     let exchange = context.exchange_holding(&ledger).await?;
     let (book, fills) = (clients.holding().await?, clients.fills().await?);
     let known: BTreeSet<(String, i64)> = fills.iter().map(|fill| (fill.symbol.clone(), fill.trade_id)).collect();
-    let ours: BTreeSet<String> = clients.orders(&[]).await?.into_iter().map(|order| order.client_order_id).collect();
-    let sent: BTreeSet<&str> = ledger.orders.iter().map(|order| order.client_order_id.as_str()).collect();
+    let ours: BTreeSet<String> = clients
+        .orders(&[])
+        .await?
+        .into_iter()
+        .map(|order| order.client_order_id)
+        .collect();
+    let sent: BTreeSet<&str> = ledger
+        .orders
+        .iter()
+        .map(|order| order.client_order_id.as_str())
+        .collect();
     let mut wrong = Vec::new();
     for line in accepted {
         let id = &line.client_order_id;
@@ -116,15 +156,36 @@ async fn compare_book(context: &Context, accepted: &[&AckLine]) -> Result<Part, 
             wrong.push(format!("order {id} was acknowledged and the gateway does not know it"));
         }
         if !sent.contains(id.as_str()) {
-            wrong.push(format!("order {id} was acknowledged as accepted and the exchange does not have it"));
+            wrong.push(format!(
+                "order {id} was acknowledged as accepted and the exchange does not have it"
+            ));
         }
-        let lost = line.order.fills.iter().filter(|fill| !known.contains(&(fill.symbol.clone(), fill.trade_id)));
-        wrong.extend(lost.map(|fill| format!("fill {} of order {id} was acknowledged and the book does not have it", fill.trade_id)));
+        let lost = line
+            .order
+            .fills
+            .iter()
+            .filter(|fill| !known.contains(&(fill.symbol.clone(), fill.trade_id)));
+        wrong.extend(lost.map(|fill| {
+            format!(
+                "fill {} of order {id} was acknowledged and the book does not have it",
+                fill.trade_id
+            )
+        }));
     }
-    let lost = context.crash.acknowledged_fills.iter().filter(|fill| !known.contains(*fill));
-    wrong.extend(lost.map(|(symbol, trade)| format!("fill {symbol} {trade} was in the book before a kill and is gone")));
+    let lost = context
+        .crash
+        .acknowledged_fills
+        .iter()
+        .filter(|fill| !known.contains(*fill));
+    wrong
+        .extend(lost.map(|(symbol, trade)| format!("fill {symbol} {trade} was in the book before a kill and is gone")));
     let differences = BookDifference::all(&book, &exchange);
-    wrong.extend(differences.iter().map(|d| format!("{}: the book holds {}, the exchange's fills fold to {}", d.symbol, d.book, d.exchange)));
+    wrong.extend(differences.iter().map(|d| {
+        format!(
+            "{}: the book holds {}, the exchange's fills fold to {}",
+            d.symbol, d.book, d.exchange
+        )
+    }));
     let said = format!(
         "{} acknowledged orders and {} fills of before the kills are there; {} symbols equal the fold of {} fills at the exchange",
         accepted.len(),
@@ -132,17 +193,33 @@ async fn compare_book(context: &Context, accepted: &[&AckLine]) -> Result<Part, 
         book.len(),
         ledger.fills.len()
     );
-    let said = if wrong.is_empty() { said } else { format!("{} differences", wrong.len()) };
+    let said = if wrong.is_empty() {
+        said
+    } else {
+        format!("{} differences", wrong.len())
+    };
     let evidence = vec![
-        Evidence::new(EvidenceKind::Answer, "the book, net base quantities", format!("{book:?}")),
-        Evidence::new(EvidenceKind::Ledger, "the exchange's own fills, folded", format!("{exchange:?}")),
+        Evidence::new(
+            EvidenceKind::Answer,
+            "the book, net base quantities",
+            format!("{book:?}"),
+        ),
+        Evidence::new(
+            EvidenceKind::Ledger,
+            "the exchange's own fills, folded",
+            format!("{exchange:?}"),
+        ),
     ];
     Ok(Part { said, wrong, evidence })
 }
 
 /// Whether a repairing reconciliation makes the book whole; None when it could not be tried.
 async fn repair(context: &mut Context, accepted: &[&AckLine]) -> Option<bool> {
-    let answer = context.clients().reconcile(true, "DRILL: repair after the crash test").await.ok()?;
+    let answer = context
+        .clients()
+        .reconcile(true, "DRILL: repair after the crash test")
+        .await
+        .ok()?;
     context.keep_reconciliation(&answer, true);
     Some(compare_book(context, accepted).await.ok()?.holds())
 }
@@ -161,12 +238,19 @@ async fn audit_part(context: &Context) -> Result<Part, ActionError> {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
-    let mut wrong: Vec<String> = trail.invalid.iter().map(|(line, why)| format!("line {line} is no valid line: {why}")).collect();
+    let mut wrong: Vec<String> = trail
+        .invalid
+        .iter()
+        .map(|(line, why)| format!("line {line} is no valid line: {why}"))
+        .collect();
     if trail.unfinished {
         wrong.push("the last line has no end".to_owned());
     }
     if let Some(bad) = &report.first_bad {
-        wrong.push(format!("line {} (seq {}, byte {}): {}", bad.line_number, bad.seq, bad.offset, bad.why));
+        wrong.push(format!(
+            "line {} (seq {}, byte {}): {}",
+            bad.line_number, bad.seq, bad.offset, bad.why
+        ));
     }
     wrong.extend(trail.lost(&context.audit_acks));
     let said = format!(
@@ -174,7 +258,11 @@ async fn audit_part(context: &Context) -> Result<Part, ActionError> {
         trail.lines.len(),
         context.audit_acks.len()
     );
-    let said = if wrong.is_empty() { said } else { format!("{} of {} lines are sound", report.lines, trail.lines.len()) };
+    let said = if wrong.is_empty() {
+        said
+    } else {
+        format!("{} of {} lines are sound", report.lines, trail.lines.len())
+    };
     let last = trail.lines.last().map(|line| line.raw.clone()).unwrap_or_default();
     let evidence = vec![
         Evidence::new(EvidenceKind::Answer, "offline verification", format!("{report:#?}")),
@@ -196,19 +284,35 @@ async fn databases_part(context: &Context) -> Result<Part, ActionError> {
     let (mut lines, mut wrong) = (Vec::new(), Vec::new());
     for path in &paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let said = integrity(path).await.unwrap_or_else(|error| format!("cannot be checked: {error}"));
+        let said = integrity(path)
+            .await
+            .unwrap_or_else(|error| format!("cannot be checked: {error}"));
         if said != "ok" {
             wrong.push(format!("{name}: {said}"));
         }
         lines.push(format!("{name}: {said}"));
     }
-    let evidence = vec![Evidence::new(EvidenceKind::Command, "PRAGMA integrity_check", lines.join("\n"))];
-    Ok(Part { said: format!("{} databases", paths.len()), wrong, evidence })
+    let evidence = vec![Evidence::new(
+        EvidenceKind::Command,
+        "PRAGMA integrity_check",
+        lines.join("\n"),
+    )];
+    Ok(Part {
+        said: format!("{} databases", paths.len()),
+        wrong,
+        evidence,
+    })
 }
 
 async fn integrity(path: &std::path::Path) -> Result<String, sqlx::Error> {
-    let mut connection: SqliteConnection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
-    let lines: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut connection).await?;
+    let mut connection: SqliteConnection = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .connect()
+        .await?;
+    let lines: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check")
+        .fetch_all(&mut connection)
+        .await?;
     connection.close().await?;
     Ok(lines.join("; "))
 }
@@ -223,18 +327,37 @@ fn sent_once(ledger: &SimLedger) -> Judgement {
 }
 
 fn sent_evidence(ledger: &SimLedger) -> Evidence {
-    let ids: BTreeSet<&str> = ledger.orders.iter().map(|order| order.client_order_id.as_str()).collect();
-    let text = format!("{} orders at the exchange under {} different client order ids", ledger.orders.len(), ids.len());
+    let ids: BTreeSet<&str> = ledger
+        .orders
+        .iter()
+        .map(|order| order.client_order_id.as_str())
+        .collect();
+    let text = format!(
+        "{} orders at the exchange under {} different client order ids",
+        ledger.orders.len(),
+        ids.len()
+    );
     Evidence::new(EvidenceKind::Ledger, "orders by client order id", text)
 }
 
 /// A kill that hit nothing proves nothing.
 async fn kills_hit(context: &Context, acks: &[AckLine]) -> Result<(Judgement, Vec<Evidence>), ActionError> {
     let orders = context.clients().orders(&[]).await?;
-    let hits = context.crash.kills.iter().map(|kill| (kill, in_flight_at(kill.killed_at_ms, &orders, acks)));
+    let hits = context
+        .crash
+        .kills
+        .iter()
+        .map(|kill| (kill, in_flight_at(kill.killed_at_ms, &orders, acks)));
     let hits: Vec<_> = hits.collect();
-    let lines: Vec<_> = hits.iter().map(|(kill, count)| format!("{}: {count} orders in flight", kill.target)).collect();
-    let evidence = vec![Evidence::new(EvidenceKind::Timing, "orders in flight at each kill", lines.join("\n"))];
+    let lines: Vec<_> = hits
+        .iter()
+        .map(|(kill, count)| format!("{}: {count} orders in flight", kill.target))
+        .collect();
+    let evidence = vec![Evidence::new(
+        EvidenceKind::Timing,
+        "orders in flight at each kill",
+        lines.join("\n"),
+    )];
     let least = hits.iter().min_by_key(|(_, count)| *count);
     let judgement = match least {
         None => Judgement::inconclusive("nothing was killed"),

@@ -8,8 +8,8 @@ use thunes_types::TEXT_KILL_SWITCH_DENIED;
 
 use crate::action;
 use crate::domain::{EvidenceKind, Judgement};
-use crate::engine::{answer, ActionResult, Context, Outcome};
-use crate::environment::{until, Ask};
+use crate::engine::{ActionResult, Context, Outcome, answer};
+use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
 const BACK_WITHIN: Duration = Duration::from_secs(20);
@@ -40,7 +40,9 @@ impl RestartWhileActive {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let before = context.clients().risk_status().await?;
         if !before.kill_switch_active {
-            return Err(ActionError::NotMet("the switch is not active before the kill".to_owned()));
+            return Err(ActionError::NotMet(
+                "the switch is not active before the kill".to_owned(),
+            ));
         }
         let processes = &context.environment.processes;
         let begun = clock::instant();
@@ -48,7 +50,10 @@ impl RestartWhileActive {
         processes.restart(Service::Risk).await?;
         let clients = context.clients();
         let first = until("risk to answer again", BACK_WITHIN, || async {
-            clients.risk_status().await.map_or_else(|error| Ask::NotYet(error.to_string()), Ask::Yes)
+            clients
+                .risk_status()
+                .await
+                .map_or_else(|error| Ask::NotYet(error.to_string()), Ask::Yes)
         })
         .await?;
         let back_after_ms = clock::elapsed_ms(begun);
@@ -60,15 +65,31 @@ impl RestartWhileActive {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let denied = clients.validate(&self.symbol, "100", Side::Buy).await?;
-        let said = format!("active at {} of {looks} looks, epoch {} as before {}", looks - open, first.epoch, before.epoch);
-        let holds = open == 0 && first.epoch == before.epoch && !denied.valid && denied.reason == TEXT_KILL_SWITCH_DENIED;
-        let why = format!("inactive at {open} looks; epoch {} became {}; a BUY is told {:?}", before.epoch, first.epoch, denied.reason);
+        let said = format!(
+            "active at {} of {looks} looks, epoch {} as before {}",
+            looks - open,
+            first.epoch,
+            before.epoch
+        );
+        let holds =
+            open == 0 && first.epoch == before.epoch && !denied.valid && denied.reason == TEXT_KILL_SWITCH_DENIED;
+        let why = format!(
+            "inactive at {open} looks; epoch {} became {}; a BUY is told {:?}",
+            before.epoch, first.epoch, denied.reason
+        );
         let mut outcome = Outcome::did(said.clone()).finding(
             "still_active",
             Judgement::of_text(said, holds, why),
-            vec![answer("the first status after the restart", &first), answer("ValidateTrade BUY after it", &denied)],
+            vec![
+                answer("the first status after the restart", &first),
+                answer("ValidateTrade BUY after it", &denied),
+            ],
         );
-        outcome = outcome.evidence(EvidenceKind::Timing, "kill and restart of risk", format!("{exit}; answered again after {back_after_ms} ms"));
+        outcome = outcome.evidence(
+            EvidenceKind::Timing,
+            "kill and restart of risk",
+            format!("{exit}; answered again after {back_after_ms} ms"),
+        );
         Ok(outcome)
     }
 }

@@ -9,7 +9,7 @@ use thunes_types::{checked_sub, floor_to_step};
 use super::orders::{decimal, submit_to_end};
 use crate::action;
 use crate::engine::{ActionResult, Context, Outcome};
-use crate::environment::{until, Ask};
+use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
 const OPENING_WITHIN: Duration = Duration::from_secs(10);
@@ -19,7 +19,12 @@ const OPENING_WITHIN: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields)]
 pub(super) struct RestoreKillSwitch {}
 
-action!(RestoreKillSwitch, "restore_kill_switch", [], "Puts the kill-switch back to how it was found.");
+action!(
+    RestoreKillSwitch,
+    "restore_kill_switch",
+    [],
+    "Puts the kill-switch back to how it was found."
+);
 
 impl RestoreKillSwitch {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -29,13 +34,24 @@ impl RestoreKillSwitch {
             return Ok(Outcome::did(format!("it is as it was found: active {found}")));
         }
         let after = if found {
-            let reason: String = format!("DRILL: rollback to {}", context.found.kill_switch_reason).chars().take(512).collect();
+            let reason: String = format!("DRILL: rollback to {}", context.found.kill_switch_reason)
+                .chars()
+                .take(512)
+                .collect();
             context.clients().activate(&reason).await?.active
         } else {
-            context.clients().deactivate("DRILL: rollback to as found, not active").await?.active
+            context
+                .clients()
+                .deactivate("DRILL: rollback to as found, not active")
+                .await?
+                .active
         };
         context.switched_on = None;
-        if after == found { Ok(Outcome::did(format!("active {now} became {after}"))) } else { Err(not_restored(after)) }
+        if after == found {
+            Ok(Outcome::did(format!("active {now} became {after}")))
+        } else {
+            Err(not_restored(after))
+        }
     }
 }
 
@@ -48,13 +64,20 @@ fn not_restored(active: bool) -> ActionError {
 #[serde(deny_unknown_fields)]
 pub(super) struct CancelOpenOrders {}
 
-action!(CancelOpenOrders, "cancel_open_orders", [], "Cancels every order that was not open before.");
+action!(
+    CancelOpenOrders,
+    "cancel_open_orders",
+    [],
+    "Cancels every order that was not open before."
+);
 
 impl CancelOpenOrders {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let clients = context.clients();
         let open = clients.orders(&[OrderState::New, OrderState::PartiallyFilled]).await?;
-        let ours = open.iter().filter(|order| !context.found.open_orders.contains(&order.client_order_id));
+        let ours = open
+            .iter()
+            .filter(|order| !context.found.open_orders.contains(&order.client_order_id));
         let ours: Vec<_> = ours.map(|order| order.client_order_id.clone()).collect();
         if ours.is_empty() {
             return Ok(Outcome::did("no order of the drill is open"));
@@ -71,32 +94,57 @@ impl CancelOpenOrders {
 #[serde(deny_unknown_fields)]
 pub(super) struct CloseLeftovers {}
 
-action!(CloseLeftovers, "close_leftovers", [], "Trades positions back to what they were.");
+action!(
+    CloseLeftovers,
+    "close_leftovers",
+    [],
+    "Trades positions back to what they were."
+);
 
 impl CloseLeftovers {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         if context.clients().gateway_status().await?.environment == "live" {
-            return Err(ActionError::NotMet("positions of a live account are left to a person".to_owned()));
+            return Err(ActionError::NotMet(
+                "positions of a live account are left to a person".to_owned(),
+            ));
         }
         let (book, mut said) = (context.clients().holding().await?, Vec::new());
         for (symbol, now) in book {
-            let before = context.found.positions.get(&symbol).map_or(Ok(Decimal::ZERO), |text| decimal("found", text))?;
+            let before = context
+                .found
+                .positions
+                .get(&symbol)
+                .map_or(Ok(Decimal::ZERO), |text| decimal("found", text))?;
             let difference = checked_sub(now, before).map_err(crate::domain::FoldError::from)?;
             if !difference.is_zero() {
                 said.push(trade_back(context, &symbol, difference).await?);
             }
         }
-        Ok(Outcome::did(if said.is_empty() { "every position is as it was".to_owned() } else { said.join("; ") }))
+        Ok(Outcome::did(if said.is_empty() {
+            "every position is as it was".to_owned()
+        } else {
+            said.join("; ")
+        }))
     }
 }
 
 async fn trade_back(context: &Context, symbol: &str, difference: Decimal) -> Result<String, ActionError> {
-    let step = context.sim().symbols().await?.get(symbol).map(|rules| rules.step).unwrap_or_default();
+    let step = context
+        .sim()
+        .symbols()
+        .await?
+        .get(symbol)
+        .map(|rules| rules.step)
+        .unwrap_or_default();
     let quantity = floor_to_step(difference.abs(), step);
     if quantity.is_zero() {
         return Ok(format!("{symbol}: {difference} is less than a step and stays"));
     }
-    let side = if difference > Decimal::ZERO { Side::Sell } else { Side::Buy };
+    let side = if difference > Decimal::ZERO {
+        Side::Sell
+    } else {
+        Side::Buy
+    };
     if side == Side::Buy {
         opening_allowed(context).await?;
     }
@@ -113,7 +161,11 @@ async fn trade_back(context: &Context, symbol: &str, difference: Decimal) -> Res
     match (order.state(), order.reason_code.as_str()) {
         (OrderState::Filled, _) => Ok(format!("{symbol}: {} {quantity}", side.as_str_name())),
         (_, "FILTER_FAILED") => Ok(format!("{symbol}: {quantity} is too little to trade and stays")),
-        (state, _) => Err(ActionError::NotMet(format!("{symbol}: {quantity} ended as {} ({})", state.as_str_name(), order.reason))),
+        (state, _) => Err(ActionError::NotMet(format!(
+            "{symbol}: {quantity} ended as {} ({})",
+            state.as_str_name(),
+            order.reason
+        ))),
     }
 }
 
@@ -133,7 +185,12 @@ async fn opening_allowed(context: &Context) -> Result<(), ActionError> {
 #[serde(deny_unknown_fields)]
 pub(super) struct RestartWhatIsDown {}
 
-action!(RestartWhatIsDown, "restart_what_is_down", [], "Starts every service of the environment that is down.");
+action!(
+    RestartWhatIsDown,
+    "restart_what_is_down",
+    [],
+    "Starts every service of the environment that is down."
+);
 
 impl RestartWhatIsDown {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -146,6 +203,10 @@ impl RestartWhatIsDown {
         }
         processes.restart_many(&down).await?;
         let names: Vec<_> = down.iter().map(|service| service.name()).collect();
-        Ok(Outcome::did(if names.is_empty() { "everything runs".to_owned() } else { format!("started {}", names.join(", ")) }))
+        Ok(Outcome::did(if names.is_empty() {
+            "everything runs".to_owned()
+        } else {
+            format!("started {}", names.join(", "))
+        }))
     }
 }

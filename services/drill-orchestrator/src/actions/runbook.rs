@@ -15,7 +15,8 @@ pub const RUNBOOK: &str = include_str!("../../../../docs/OPERATIONAL-RUNBOOK.md"
 
 /// Read by bash before the block: shows each command, the line it stands on and the exit code of the one before it,
 /// on a file of its own, so that the block itself runs exactly as it is written.
-const TRACER: &str = "exec {BASH_XTRACEFD}>>\"$DRILL_TRACE\"\nPS4='+ line ${LINENO}, before it exit code $?: '\nset -x\n";
+const TRACER: &str =
+    "exec {BASH_XTRACEFD}>>\"$DRILL_TRACE\"\nPS4='+ line ${LINENO}, before it exit code $?: '\nset -x\n";
 
 /// Executes the runbook's marked commands as they are written, and compares their output with what it promises.
 #[derive(Debug, Deserialize)]
@@ -45,7 +46,10 @@ impl FollowRunbook {
         let runbook = Runbook::new(RUNBOOK);
         let blocks = runbook.blocks(&self.blocks);
         if blocks.is_empty() {
-            return Err(ActionError::NotMet(format!("the runbook has no block marked `<!-- drill:{} -->`", self.blocks)));
+            return Err(ActionError::NotMet(format!(
+                "the runbook has no block marked `<!-- drill:{} -->`",
+                self.blocks
+            )));
         }
         let (begun, total, sha256) = (clock::instant(), blocks.len(), runbook.sha256());
         let mut done = Vec::new();
@@ -59,7 +63,12 @@ impl FollowRunbook {
             }
         }
         let took_ms = clock::elapsed_ms(begun);
-        context.measure("runbook_procedure", Value::seconds(took_ms), "s", format!("{} blocks", done.len()));
+        context.measure(
+            "runbook_procedure",
+            Value::seconds(took_ms),
+            "s",
+            format!("{} blocks", done.len()),
+        );
         Ok(self.judge(&done, total, took_ms, &sha256))
     }
 
@@ -76,10 +85,18 @@ impl FollowRunbook {
         }
         for followed in done {
             let missing = followed.block.missing_in(&followed.outcome.stdout);
-            deviations.extend(missing.iter().map(|line| format!("\"{}\" does not print {line:?}", followed.block.section)));
+            deviations.extend(
+                missing
+                    .iter()
+                    .map(|line| format!("\"{}\" does not print {line:?}", followed.block.section)),
+            );
         }
         let promised: usize = done.iter().map(|followed| followed.block.expected.len()).sum();
-        let said = format!("{} of {total} blocks, {commands} commands, {} failed", done.len(), failed.len());
+        let said = format!(
+            "{} of {total} blocks, {commands} commands, {} failed",
+            done.len(),
+            failed.len()
+        );
         let source = format!(
             "docs/OPERATIONAL-RUNBOOK.md, sha256 {sha256}; each block was given to `bash -eu` byte for byte; \
              {promised} promised lines were looked for in the output"
@@ -89,9 +106,21 @@ impl FollowRunbook {
         let deviating = i64::try_from(deviations.len()).unwrap_or(i64::MAX);
         let in_time = u64::try_from(took_ms).is_ok_and(|took| took < self.within_ms);
         Outcome::did(said.clone())
-            .finding("followed", Judgement::of_text(said, failed.is_empty() && done.len() == total, failed.join("; ")), evidence)
-            .finding("as_documented", Judgement::of(Measured::count(deviating), deviating == 0, deviations.join("; ")), Vec::new())
-            .finding("in_time", Judgement::of(Measured::seconds(took_ms), in_time, "slower than the runbook allows"), Vec::new())
+            .finding(
+                "followed",
+                Judgement::of_text(said, failed.is_empty() && done.len() == total, failed.join("; ")),
+                evidence,
+            )
+            .finding(
+                "as_documented",
+                Judgement::of(Measured::count(deviating), deviating == 0, deviations.join("; ")),
+                Vec::new(),
+            )
+            .finding(
+                "in_time",
+                Judgement::of(Measured::seconds(took_ms), in_time, "slower than the runbook allows"),
+                Vec::new(),
+            )
     }
 }
 
@@ -106,17 +135,34 @@ async fn follow(context: &Context, block: Block, number: usize, within: Duration
     write(&script, &block.commands)?;
     write(&tracer, TRACER)?;
     write(&trace, "")?;
-    let command = Command::new(&context.environment.processes, "bash", &["-eu", &script.display().to_string()]);
-    let outcome = command.env("BASH_ENV", &tracer).env("DRILL_TRACE", &trace).run(within).await?;
+    let command = Command::new(
+        &context.environment.processes,
+        "bash",
+        &["-eu", &script.display().to_string()],
+    );
+    let outcome = command
+        .env("BASH_ENV", &tracer)
+        .env("DRILL_TRACE", &trace)
+        .run(within)
+        .await?;
     let traced = std::fs::read_to_string(&trace).unwrap_or_default();
     let text = format!(
         "{}\n--- as executed ---\n{traced}--- output ---\n{}",
         block.commands,
         outcome.describe()
     );
-    let evidence = Evidence::new(EvidenceKind::Command, format!("block {number}: {}", block.section), text);
+    let evidence = Evidence::new(
+        EvidenceKind::Command,
+        format!("block {number}: {}", block.section),
+        text,
+    );
     let commands = traced.lines().filter(|line| line.starts_with('+')).count();
-    Ok(Followed { block, outcome, commands, evidence })
+    Ok(Followed {
+        block,
+        outcome,
+        commands,
+        evidence,
+    })
 }
 
 #[cfg(test)]
@@ -129,8 +175,14 @@ mod tests {
         let deactivation = runbook.blocks("t2");
         assert!(!deactivation.is_empty(), "T2 has nothing to follow");
         let text: String = deactivation.iter().map(|block| block.commands.as_str()).collect();
-        assert!(text.contains("thunes kill-switch deactivate --reason \"DRILL: Manual deactivation test\""), "{text}");
-        assert!(deactivation.iter().any(|block| !block.expected.is_empty()), "no output is promised");
+        assert!(
+            text.contains("thunes kill-switch deactivate --reason \"DRILL: Manual deactivation test\""),
+            "{text}"
+        );
+        assert!(
+            deactivation.iter().any(|block| !block.expected.is_empty()),
+            "no output is promised"
+        );
         assert!(!runbook.blocks("t4").is_empty(), "the reconciliation is not documented");
     }
 }

@@ -3,9 +3,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::action;
-use crate::domain::{EvidenceKind, Evidence, Judgement, Measured, Value};
+use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Value};
 use crate::engine::{ActionResult, Context, Outcome};
-use crate::environment::{until, Ask};
+use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
 /// Everything that waits for another service is delivered by then.
@@ -33,7 +33,9 @@ impl Settle {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         context.sim().slow_orders(0).await?;
         let trader_exit = match &context.trade_loop {
-            Some(trade_loop) if trade_loop.target.is_running() => trade_loop.target.stop(LOOPS_END_WITHIN).await?.to_string(),
+            Some(trade_loop) if trade_loop.target.is_running() => {
+                trade_loop.target.stop(LOOPS_END_WITHIN).await?.to_string()
+            }
             Some(_) => return Err(ActionError::NotMet("the trader had ended by itself".to_owned())),
             None => return Err(ActionError::NotMet("no trader was started".to_owned())),
         };
@@ -52,7 +54,12 @@ impl Settle {
             match watch.await {
                 Ok(Ok(ms)) => {
                     lines.push(format!("{name}: every order known after {ms} ms"));
-                    context.measure(format!("resolution_time.{name}"), Value::seconds(ms), "s", "from the kill until every order's fate was known");
+                    context.measure(
+                        format!("resolution_time.{name}"),
+                        Value::seconds(ms),
+                        "s",
+                        "from the kill until every order's fate was known",
+                    );
                     if worst.as_ref().is_none_or(|(_, known)| ms > *known) {
                         worst = Some((name, ms));
                     }
@@ -64,23 +71,41 @@ impl Settle {
         lines.extend(open.iter().cloned());
         let evidence = Evidence::new(EvidenceKind::Timing, "until every order was known", lines.join("\n"));
         let judgement = match (worst, open.is_empty()) {
-            (Some((name, ms)), true) => {
-                Judgement::of(Measured::seconds(ms), ms <= self.resolved_within_ms, format!("too long after the kill of {name}"))
-            }
+            (Some((name, ms)), true) => Judgement::of(
+                Measured::seconds(ms),
+                ms <= self.resolved_within_ms,
+                format!("too long after the kill of {name}"),
+            ),
             (Some((_, ms)), false) => Judgement::Fail(Measured::seconds(ms), open.join("; ")),
-            (None, _) => Judgement::inconclusive(if open.is_empty() { "nothing was killed".to_owned() } else { open.join("; ") }),
+            (None, _) => Judgement::inconclusive(if open.is_empty() {
+                "nothing was killed".to_owned()
+            } else {
+                open.join("; ")
+            }),
         };
         (judgement, evidence)
     }
 
     fn recovery(&self, context: &Context) -> Judgement {
-        let missing: Vec<_> = context.crash.kills.iter().filter(|kill| kill.recovery_ms.is_none()).collect();
-        let worst = context.crash.kills.iter().filter_map(|kill| Some((kill.recovery_ms?, &kill.target))).max();
+        let missing: Vec<_> = context
+            .crash
+            .kills
+            .iter()
+            .filter(|kill| kill.recovery_ms.is_none())
+            .collect();
+        let worst = context
+            .crash
+            .kills
+            .iter()
+            .filter_map(|kill| Some((kill.recovery_ms?, &kill.target)))
+            .max();
         match worst {
             _ if !missing.is_empty() => Judgement::inconclusive(format!("{} did not come back", missing[0].target)),
-            Some((ms, target)) => {
-                Judgement::of(Measured::seconds(ms), ms <= self.recovered_within_ms, format!("{target} took too long"))
-            }
+            Some((ms, target)) => Judgement::of(
+                Measured::seconds(ms),
+                ms <= self.recovered_within_ms,
+                format!("{target} took too long"),
+            ),
             None => Judgement::inconclusive("nothing was killed"),
         }
     }
@@ -88,10 +113,19 @@ impl Settle {
 
 fn recovery_evidence(context: &Context) -> Evidence {
     let lines = context.crash.kills.iter().map(|kill| {
-        let back = kill.recovery_ms.map_or(kill.trouble.clone(), |ms| format!("serving again after {ms} ms"));
-        format!("{}: killed at {} ms UTC ({}); {back}", kill.target, kill.killed_at_ms, kill.exit)
+        let back = kill
+            .recovery_ms
+            .map_or(kill.trouble.clone(), |ms| format!("serving again after {ms} ms"));
+        format!(
+            "{}: killed at {} ms UTC ({}); {back}",
+            kill.target, kill.killed_at_ms, kill.exit
+        )
     });
-    Evidence::new(EvidenceKind::Timing, "kills and restarts", lines.collect::<Vec<_>>().join("\n"))
+    Evidence::new(
+        EvidenceKind::Timing,
+        "kills and restarts",
+        lines.collect::<Vec<_>>().join("\n"),
+    )
 }
 
 /// Nothing is on its way between the services any more.
@@ -109,6 +143,14 @@ async fn quiet(context: &Context) -> Ask<String> {
         ("audit events of the gateway", gateway.audit_outbox_depth),
         ("audit events of risk", risk_waits),
     ];
-    let open: Vec<_> = waits.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
-    if open.is_empty() { Ask::Yes("nothing is in doubt or undelivered".to_owned()) } else { Ask::NotYet(open.join(", ")) }
+    let open: Vec<_> = waits
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| format!("{count} {what}"))
+        .collect();
+    if open.is_empty() {
+        Ask::Yes("nothing is in doubt or undelivered".to_owned())
+    } else {
+        Ask::NotYet(open.join(", "))
+    }
 }

@@ -63,7 +63,12 @@ impl Storm {
     }
 
     pub(super) async fn sent_after(&self, at_ms: i64) -> usize {
-        self.answers.lock().await.iter().filter(|answer| answer.sent_at_ms > at_ms).count()
+        self.answers
+            .lock()
+            .await
+            .iter()
+            .filter(|answer| answer.sent_at_ms > at_ms)
+            .count()
     }
 
     /// Lets what is under way end; returns every answer.
@@ -83,15 +88,27 @@ async fn one(clients: &Clients, symbol: &str, caller: usize, number: usize) -> A
     // Each size once, so that no two look like duplicates.
     let amount = format!("{}.{:02}", 10 + caller, number % 100);
     let sent_at_ms = clock::now_ms();
-    let result = clients.submit(market(&client_order_id, symbol, Side::Buy, &amount)).await;
+    let result = clients
+        .submit(market(&client_order_id, symbol, Side::Buy, &amount))
+        .await;
     let (accepted, said) = match result {
         Ok(answer) => {
             let order = answer.order.unwrap_or_default();
             let state = order.state();
-            let said = if state == OrderState::Denied { order.reason } else { state.as_str_name().to_owned() };
+            let said = if state == OrderState::Denied {
+                order.reason
+            } else {
+                state.as_str_name().to_owned()
+            };
             (answer.accepted, said)
         }
         Err(error) => (false, error.to_string()),
     };
-    Answer { client_order_id, sent_at_ms, answered_at_ms: clock::now_ms(), accepted, said }
+    Answer {
+        client_order_id,
+        sent_at_ms,
+        answered_at_ms: clock::now_ms(),
+        accepted,
+        said,
+    }
 }

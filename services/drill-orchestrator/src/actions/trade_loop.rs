@@ -7,7 +7,7 @@ use thunes_supervisor::Target;
 
 use crate::action;
 use crate::engine::{ActionResult, Context, Outcome, TradeLoop};
-use crate::environment::{until, Ask};
+use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
 /// One line of the trader's own record: what it was told, when.
@@ -59,7 +59,12 @@ fn rate() -> u32 {
     40
 }
 
-action!(StartTradeLoop, "start_trade_loop", [], "Starts `thunes trade loop` and waits until it trades.");
+action!(
+    StartTradeLoop,
+    "start_trade_loop",
+    [],
+    "Starts `thunes trade loop` and waits until it trades."
+);
 
 impl StartTradeLoop {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -71,14 +76,41 @@ impl StartTradeLoop {
         let _ = std::fs::remove_file(&acks_file);
         let (concurrency, rate) = (self.concurrency.to_string(), self.rate.to_string());
         let acks = acks_file.display().to_string();
-        let args = ["trade", "loop", "--symbol", &self.symbol, "--amount", &self.amount, "--concurrency", &concurrency];
-        let more = ["--rate", &rate, "--acks", &acks, "--actor", "drill", "--strategy", "drill-loop"];
-        let spec = context.environment.processes.tool("trader").args(args.into_iter().chain(more));
+        let args = [
+            "trade",
+            "loop",
+            "--symbol",
+            &self.symbol,
+            "--amount",
+            &self.amount,
+            "--concurrency",
+            &concurrency,
+        ];
+        let more = [
+            "--rate",
+            &rate,
+            "--acks",
+            &acks,
+            "--actor",
+            "drill",
+            "--strategy",
+            "drill-loop",
+        ];
+        let spec = context
+            .environment
+            .processes
+            .tool("trader")
+            .args(args.into_iter().chain(more));
         let target = Target::new(spec);
         let pid = target.start().await?;
-        context.trade_loop = Some(TradeLoop { target, acks_file: acks_file.clone() });
+        context.trade_loop = Some(TradeLoop {
+            target,
+            acks_file: acks_file.clone(),
+        });
         let acked = wait_for_acks(&acks_file, 0, ACKS_MIN).await?;
-        Ok(Outcome::did(format!("the trader (pid {pid}) trades; {acked} orders acknowledged so far")))
+        Ok(Outcome::did(format!(
+            "the trader (pid {pid}) trades; {acked} orders acknowledged so far"
+        )))
     }
 }
 
@@ -87,7 +119,9 @@ fn note_log_starts(context: &mut Context) -> Result<(), ActionError> {
     let services = context.environment.processes.services();
     for service in services {
         let path = context.log_file(service);
-        let size = std::fs::metadata(&path).map_err(ActionError::io(format!("{} cannot be read", path.display())))?.len();
+        let size = std::fs::metadata(&path)
+            .map_err(ActionError::io(format!("{} cannot be read", path.display())))?
+            .len();
         context.crash.log_starts.insert(service.name().to_owned(), size);
     }
     Ok(())
@@ -99,7 +133,11 @@ pub(super) async fn wait_for_acks(path: &Path, after: usize, more: usize) -> Res
         match read_acks(path) {
             Ok(lines) => {
                 let accepted = lines.iter().skip(after).filter(|line| line.accepted).count();
-                if accepted >= more { Ask::Yes(lines.len()) } else { Ask::NotYet(format!("{accepted} accepted")) }
+                if accepted >= more {
+                    Ask::Yes(lines.len())
+                } else {
+                    Ask::NotYet(format!("{accepted} accepted"))
+                }
             }
             Err(error) => Ask::NotYet(error.to_string()),
         }
@@ -115,16 +153,26 @@ pub(super) fn read_acks(path: &Path) -> Result<Vec<AckLine>, ActionError> {
     if !text.ends_with('\n') {
         lines.pop();
     }
-    let parse = |line: &&str| serde_json::from_str(line).map_err(|e| ActionError::NotMet(format!("the trader's line {line:?}: {e}")));
+    let parse = |line: &&str| {
+        serde_json::from_str(line).map_err(|e| ActionError::NotMet(format!("the trader's line {line:?}: {e}")))
+    };
     lines.iter().map(parse).collect()
 }
 
 /// Orders that were on their way at that moment: the gateway had begun them, and the trader had no answer yet.
 pub fn in_flight_at(at_ms: i64, orders: &[Order], acks: &[AckLine]) -> usize {
-    let acked: std::collections::BTreeMap<&str, i64> =
-        acks.iter().map(|line| (line.client_order_id.as_str(), line.acked_at_ms)).collect();
-    let open = |order: &&Order| acked.get(order.client_order_id.as_str()).is_none_or(|acked_at| *acked_at >= at_ms);
-    let ours = orders.iter().filter(|order| order.strategy_id == "drill-loop" && order.created_at_ms <= at_ms);
+    let acked: std::collections::BTreeMap<&str, i64> = acks
+        .iter()
+        .map(|line| (line.client_order_id.as_str(), line.acked_at_ms))
+        .collect();
+    let open = |order: &&Order| {
+        acked
+            .get(order.client_order_id.as_str())
+            .is_none_or(|acked_at| *acked_at >= at_ms)
+    };
+    let ours = orders
+        .iter()
+        .filter(|order| order.strategy_id == "drill-loop" && order.created_at_ms <= at_ms);
     ours.filter(open).count()
 }
 
@@ -133,12 +181,19 @@ pub fn in_flight_at(at_ms: i64, orders: &[Order], acks: &[AckLine]) -> usize {
 #[serde(deny_unknown_fields)]
 pub(super) struct StopTradeLoop {}
 
-action!(StopTradeLoop, "stop_trade_loop", [], "Ends `thunes trade loop`, if it runs.");
+action!(
+    StopTradeLoop,
+    "stop_trade_loop",
+    [],
+    "Ends `thunes trade loop`, if it runs."
+);
 
 impl StopTradeLoop {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         context.sim().slow_orders(0).await?;
-        let Some(trade_loop) = &context.trade_loop else { return Ok(Outcome::did("no trader ran")) };
+        let Some(trade_loop) = &context.trade_loop else {
+            return Ok(Outcome::did("no trader ran"));
+        };
         if !trade_loop.target.is_running() {
             return Ok(Outcome::did("the trader had ended"));
         }
@@ -152,16 +207,31 @@ mod tests {
     use super::*;
 
     fn order(id: &str, created_at_ms: i64) -> Order {
-        Order { client_order_id: id.into(), created_at_ms, strategy_id: "drill-loop".into(), ..Order::default() }
+        Order {
+            client_order_id: id.into(),
+            created_at_ms,
+            strategy_id: "drill-loop".into(),
+            ..Order::default()
+        }
     }
 
     fn ack(id: &str, acked_at_ms: i64) -> AckLine {
-        AckLine { acked_at_ms, client_order_id: id.into(), accepted: true, order: Order::default() }
+        AckLine {
+            acked_at_ms,
+            client_order_id: id.into(),
+            accepted: true,
+            order: Order::default(),
+        }
     }
 
     #[test]
     fn p11_only_orders_that_had_begun_and_were_not_answered_count_as_in_flight() {
-        let orders = [order("answered", 10), order("answered later", 20), order("never", 30), order("begun later", 60)];
+        let orders = [
+            order("answered", 10),
+            order("answered later", 20),
+            order("never", 30),
+            order("begun later", 60),
+        ];
         let acks = [ack("answered", 40), ack("answered later", 55), ack("begun later", 70)];
         assert_eq!(in_flight_at(50, &orders, &acks), 2);
         assert_eq!(in_flight_at(5, &orders, &acks), 0);

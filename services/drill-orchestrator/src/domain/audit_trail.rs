@@ -32,10 +32,16 @@ pub struct AuditTrail {
 impl AuditTrail {
     /// Reads every line; none is skipped.
     pub fn parse(text: &str) -> Self {
-        let mut trail = Self { unfinished: !text.is_empty() && !text.ends_with('\n'), ..Self::default() };
+        let mut trail = Self {
+            unfinished: !text.is_empty() && !text.ends_with('\n'),
+            ..Self::default()
+        };
         for (index, raw) in text.lines().enumerate() {
             match serde_json::from_str::<AuditLine>(raw) {
-                Ok(line) => trail.lines.push(AuditLine { raw: raw.to_owned(), ..line }),
+                Ok(line) => trail.lines.push(AuditLine {
+                    raw: raw.to_owned(),
+                    ..line
+                }),
                 Err(error) => trail.invalid.push((index + 1, error.to_string())),
             }
         }
@@ -44,11 +50,10 @@ impl AuditTrail {
 
     /// The newest event of that type and reason.
     pub fn newest(&self, event_type: &str, reason: &str) -> Option<&AuditLine> {
-        self.lines.iter().rev().find(|line| line.event_type == event_type && line.reason == reason)
-    }
-
-    pub fn last_seq(&self) -> i64 {
-        self.lines.last().map_or(0, |line| line.seq)
+        self.lines
+            .iter()
+            .rev()
+            .find(|line| line.event_type == event_type && line.reason == reason)
     }
 
     /// Events that audit had acknowledged and that are not there as they were: the sequence number and what is wrong.
@@ -97,16 +102,22 @@ mod tests {
         let acknowledged = [(1, leaf_hash(&one)), (2, leaf_hash(&two)), (3, leaf_hash("z"))];
         let whole = AuditTrail::parse(&format!("{one}\n{two}\n"));
         assert_eq!(whole.lost(&acknowledged), ["seq 3 is gone"]);
-        let changed = AuditTrail::parse(&format!("{one}\n{}\n", two.replace('y', "Y")));
+        let changed = AuditTrail::parse(&format!("{one}\n{}\n", two.replace("\"y\"", "\"Y\"")));
         assert_eq!(changed.lost(&acknowledged), ["seq 2 was changed", "seq 3 is gone"]);
     }
 
     #[test]
     fn the_newest_event_of_that_very_reason_is_found() {
-        let text = [line(1, "K", "a"), line(2, "K", "b"), line(3, "K", "a"), line(4, "X", "a")].join("\n") + "\n";
+        let text = [
+            line(1, "K", "a"),
+            line(2, "K", "b"),
+            line(3, "K", "a"),
+            line(4, "X", "a"),
+        ]
+        .join("\n")
+            + "\n";
         let trail = AuditTrail::parse(&text);
         assert_eq!(trail.newest("K", "a").map(|l| l.seq), Some(3));
         assert_eq!(trail.newest("K", "c"), None);
-        assert_eq!(trail.last_seq(), 4);
     }
 }

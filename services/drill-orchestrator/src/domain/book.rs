@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use thunes_types::{checked_add, checked_sub, MoneyError};
+use thunes_types::{MoneyError, checked_add, checked_sub};
 
 use super::LedgerFill;
 
@@ -12,7 +12,11 @@ pub type Holding = BTreeMap<String, Decimal>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FoldError {
     #[error("trade {trade_id} of {symbol} has the side {side:?}")]
-    Side { symbol: String, trade_id: i64, side: String },
+    Side {
+        symbol: String,
+        trade_id: i64,
+        side: String,
+    },
     #[error("trade {trade_id} of {symbol} stands in the exchange's ledger twice")]
     Twice { symbol: String, trade_id: i64 },
     #[error(transparent)]
@@ -43,7 +47,10 @@ pub fn fold_fills<'a>(
             continue;
         }
         if !seen.insert((fill.symbol.as_str(), fill.trade_id)) {
-            return Err(FoldError::Twice { symbol: fill.symbol.clone(), trade_id: fill.trade_id });
+            return Err(FoldError::Twice {
+                symbol: fill.symbol.clone(),
+                trade_id: fill.trade_id,
+            });
         }
         let net = holding.entry(fill.symbol.clone()).or_default();
         *net = match fill.side.as_str() {
@@ -51,7 +58,11 @@ pub fn fold_fills<'a>(
             "SELL" => checked_sub(*net, fill.quantity)?,
             _ => {
                 let (symbol, side) = (fill.symbol.clone(), fill.side.clone());
-                return Err(FoldError::Side { symbol, trade_id: fill.trade_id, side });
+                return Err(FoldError::Side {
+                    symbol,
+                    trade_id: fill.trade_id,
+                    side,
+                });
             }
         };
         if fill.commission_asset == fill.base_asset {
@@ -68,7 +79,11 @@ impl BookDifference {
         let of = |side: &Holding, symbol: &String| side.get(symbol).copied().unwrap_or_default();
         symbols
             .into_iter()
-            .map(|symbol| Self { symbol: symbol.clone(), book: of(book, symbol), exchange: of(exchange, symbol) })
+            .map(|symbol| Self {
+                symbol: symbol.clone(),
+                book: of(book, symbol),
+                exchange: of(exchange, symbol),
+            })
             .filter(|difference| difference.book != difference.exchange)
             .collect()
     }
@@ -95,7 +110,11 @@ mod tests {
 
     #[test]
     fn p5_what_was_credited_counts_not_what_was_ordered() {
-        let fills = [fill(1, "BUY", 100, 100, "BTC"), fill(2, "BUY", 100, 100, "USDT"), fill(3, "SELL", 50, 70, "USDT")];
+        let fills = [
+            fill(1, "BUY", 100, 100, "BTC"),
+            fill(2, "BUY", 100, 100, "USDT"),
+            fill(3, "SELL", 50, 70, "USDT"),
+        ];
         let holding = fold_fills(&fills, &BTreeMap::new()).expect("folds");
         assert_eq!(holding["BTCUSDT"], Decimal::new(149_900, 8));
     }
@@ -104,9 +123,15 @@ mod tests {
     fn p5_fills_of_the_baseline_and_twins_are_told_apart() {
         let fills = [fill(1, "BUY", 100, 0, "BTC"), fill(2, "BUY", 1, 0, "BTC")];
         let cursors = BTreeMap::from([("BTCUSDT".to_owned(), 1)]);
-        assert_eq!(fold_fills(&fills, &cursors).expect("folds")["BTCUSDT"], Decimal::new(1, 5));
+        assert_eq!(
+            fold_fills(&fills, &cursors).expect("folds")["BTCUSDT"],
+            Decimal::new(1, 5)
+        );
         let twins = [fill(1, "BUY", 1, 0, "BTC"), fill(1, "BUY", 1, 0, "BTC")];
-        assert!(matches!(fold_fills(&twins, &BTreeMap::new()), Err(FoldError::Twice { trade_id: 1, .. })));
+        assert!(matches!(
+            fold_fills(&twins, &BTreeMap::new()),
+            Err(FoldError::Twice { trade_id: 1, .. })
+        ));
         assert!(fold_fills(&[fill(1, "HOLD", 1, 0, "BTC")], &BTreeMap::new()).is_err());
     }
 

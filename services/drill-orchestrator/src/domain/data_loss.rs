@@ -55,8 +55,13 @@ mod tests {
     #[test]
     fn only_a_repaired_book_is_a_minor_loss() {
         let facts = |book, repaired, audit, db| {
-            DataLossFacts { book_holds: book, book_holds_after_repair: repaired, audit_holds: audit, databases_intact: db }
-                .class()
+            DataLossFacts {
+                book_holds: book,
+                book_holds_after_repair: repaired,
+                audit_holds: audit,
+                databases_intact: db,
+            }
+            .class()
         };
         assert_eq!(facts(true, None, true, true), DataLoss::None);
         assert_eq!(facts(false, Some(true), true, true), DataLoss::Minor);

@@ -88,8 +88,16 @@ impl DrillDefinition {
     /// Names the file, the key, the value and the rule.
     pub fn parse(file: &str, text: &str, catalog: Catalog<'_>) -> Result<Self, DrillFileError> {
         let mut drill: Self = toml::from_str(text).map_err(|error| {
-            let value = error.span().and_then(|span| text.get(span)).unwrap_or_default().chars().take(80).collect();
-            let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let value = error
+                .span()
+                .and_then(|span| text.get(span))
+                .unwrap_or_default()
+                .chars()
+                .take(80)
+                .collect();
+            let line = error
+                .span()
+                .map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             refuse(file, &format!("line {line}"), value, error.message())
         })?;
         if drill.short_title.is_empty() {
@@ -97,7 +105,11 @@ impl DrillDefinition {
         }
         drill.check_names(file)?;
         let decided = drill.check_steps(file, catalog)?;
-        let undecided = drill.criteria.iter().zip(1..).find(|(criterion, _)| !decided.contains(&criterion.id));
+        let undecided = drill
+            .criteria
+            .iter()
+            .zip(1..)
+            .find(|(criterion, _)| !decided.contains(&criterion.id));
         match undecided {
             Some((criterion, number)) => Err(refuse(
                 file,
@@ -120,7 +132,12 @@ impl DrillDefinition {
             }
         }
         if self.criteria.is_empty() {
-            return Err(refuse(file, "criterion", String::new(), "a drill without criteria shows nothing; add [[criterion]]"));
+            return Err(refuse(
+                file,
+                "criterion",
+                String::new(),
+                "a drill without criteria shows nothing; add [[criterion]]",
+            ));
         }
         let mut seen = BTreeSet::new();
         for (criterion, number) in self.criteria.iter().zip(1..) {
@@ -129,7 +146,12 @@ impl DrillDefinition {
                 return Err(refuse(file, &key, criterion.id.clone(), WORD));
             }
             if !seen.insert(&criterion.id) {
-                return Err(refuse(file, &key, criterion.id.clone(), "each criterion has an id of its own"));
+                return Err(refuse(
+                    file,
+                    &key,
+                    criterion.id.clone(),
+                    "each criterion has an id of its own",
+                ));
             }
         }
         Ok(())
@@ -163,7 +185,9 @@ impl DrillDefinition {
 
     /// Whether a person means this drill by `name`; case does not matter.
     pub fn is_called(&self, name: &str) -> bool {
-        std::iter::once(&self.id).chain(&self.aliases).any(|own| own.eq_ignore_ascii_case(name))
+        std::iter::once(&self.id)
+            .chain(&self.aliases)
+            .any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -179,7 +203,12 @@ fn check_step(
             let rule = format!("no such action; there are: {}", names.join(", "));
             refuse(file, &format!("{at}.action"), step.action.clone(), &rule)
         }
-        CatalogError::Parameters(rule) => refuse(file, &format!("{at}.with"), step.with.to_string().replace('\n', "; "), &rule),
+        CatalogError::Parameters(rule) => refuse(
+            file,
+            &format!("{at}.with"),
+            step.with.to_string().replace('\n', "; "),
+            &rule,
+        ),
     })?;
     for (finding, criterion) in &step.decides {
         if !findings.contains(&finding.as_str()) {
@@ -188,14 +217,24 @@ fn check_step(
         }
         if !known.contains(criterion.as_str()) {
             let rule = "no such criterion in this file; add it as [[criterion]]";
-            return Err(refuse(file, &format!("{at}.decides.{finding}"), criterion.clone(), rule));
+            return Err(refuse(
+                file,
+                &format!("{at}.decides.{finding}"),
+                criterion.clone(),
+                rule,
+            ));
         }
     }
     Ok(())
 }
 
 fn refuse(file: &str, key: &str, value: String, rule: &str) -> DrillFileError {
-    DrillFileError { file: file.to_owned(), key: key.to_owned(), value, rule: rule.to_owned() }
+    DrillFileError {
+        file: file.to_owned(),
+        key: key.to_owned(),
+        value,
+        rule: rule.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -228,7 +267,10 @@ mod tests {
     #[test]
     fn an_unknown_action_is_named_with_file_key_and_value() {
         let got = error(&GOOD.replace("\"probe\"", "\"prob\""));
-        assert_eq!((got.file.as_str(), got.key.as_str(), got.value.as_str()), ("mine.toml", "step[1].action", "prob"));
+        assert_eq!(
+            (got.file.as_str(), got.key.as_str(), got.value.as_str()),
+            ("mine.toml", "step[1].action", "prob")
+        );
         assert!(got.rule.contains("probe"), "{got}");
     }
 
@@ -236,12 +278,28 @@ mod tests {
     fn every_other_mistake_is_named_too() {
         let cases = [
             (GOOD.replace("held = ", "hold = "), "step[1].decides", "hold"),
-            (GOOD.replace("held = \"x1.held\"", "held = \"x1.other\""), "step[1].decides.held", "x1.other"),
-            (GOOD.replace("decides = { held = \"x1.held\" }\n", ""), "criterion[1].id", "x1.held"),
-            (GOOD.replace("decides", "with = { bad = 1 }\ndecides"), "step[1].with", "bad = 1; "),
+            (
+                GOOD.replace("held = \"x1.held\"", "held = \"x1.other\""),
+                "step[1].decides.held",
+                "x1.other",
+            ),
+            (
+                GOOD.replace("decides = { held = \"x1.held\" }\n", ""),
+                "criterion[1].id",
+                "x1.held",
+            ),
+            (
+                GOOD.replace("decides", "with = { bad = 1 }\ndecides"),
+                "step[1].with",
+                "bad = 1; ",
+            ),
             (GOOD.replace("\"X1\"", "\"X 1\""), "id", "X 1"),
             (GOOD.replace("title = \"Mine\"", "titel = \"Mine\""), "line 3", "titel"),
-            (format!("{GOOD}[[criterion]]\nid = \"x1.held\"\nobjective = \"again\"\n"), "criterion[2].id", "x1.held"),
+            (
+                format!("{GOOD}[[criterion]]\nid = \"x1.held\"\nobjective = \"again\"\n"),
+                "criterion[2].id",
+                "x1.held",
+            ),
         ];
         for (text, key, value) in cases {
             let got = error(&text);

@@ -46,16 +46,17 @@ pub struct LedgerBalance {
 impl SimLedger {
     /// BUY orders that the exchange accepted after `at_ms`.
     pub fn buys_accepted_after(&self, at_ms: i64) -> Vec<&LedgerOrder> {
-        self.orders.iter().filter(|order| order.side == "BUY" && order.accepted_at_ms > at_ms).collect()
+        self.orders
+            .iter()
+            .filter(|order| order.side == "BUY" && order.accepted_at_ms > at_ms)
+            .collect()
     }
 
     /// The fills of one order.
     pub fn fills_of<'a>(&'a self, client_order_id: &'a str) -> impl Iterator<Item = &'a LedgerFill> {
-        self.fills.iter().filter(move |fill| fill.client_order_id == client_order_id)
-    }
-
-    pub fn has_order(&self, client_order_id: &str) -> bool {
-        self.orders.iter().any(|order| order.client_order_id == client_order_id)
+        self.fills
+            .iter()
+            .filter(move |fill| fill.client_order_id == client_order_id)
     }
 
     /// Client order ids that made more than one order, with how many.
@@ -64,7 +65,11 @@ impl SimLedger {
         for order in &self.orders {
             *counts.entry(order.client_order_id.as_str()).or_default() += 1;
         }
-        counts.into_iter().filter(|(_, count)| *count > 1).map(|(id, count)| (id.to_owned(), count)).collect()
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 1)
+            .map(|(id, count)| (id.to_owned(), count))
+            .collect()
     }
 }
 
@@ -85,15 +90,25 @@ mod tests {
     #[test]
     fn p4_an_id_that_made_two_orders_is_seen() {
         let orders = vec![order("a", "BUY", 1), order("b", "BUY", 2), order("a", "BUY", 3)];
-        let ledger = SimLedger { orders, ..SimLedger::default() };
+        let ledger = SimLedger {
+            orders,
+            ..SimLedger::default()
+        };
         assert_eq!(ledger.sent_twice(), [("a".to_owned(), 2)]);
     }
 
     #[test]
     fn p1_only_buys_strictly_after_the_answer_break_the_fence() {
         let orders = vec![order("a", "BUY", 10), order("b", "BUY", 11), order("c", "SELL", 12)];
-        let ledger = SimLedger { orders, ..SimLedger::default() };
-        let late: Vec<_> = ledger.buys_accepted_after(10).iter().map(|o| o.client_order_id.as_str()).collect();
+        let ledger = SimLedger {
+            orders,
+            ..SimLedger::default()
+        };
+        let late: Vec<_> = ledger
+            .buys_accepted_after(10)
+            .iter()
+            .map(|o| o.client_order_id.as_str())
+            .collect();
         assert_eq!(late, ["b"]);
     }
 }

@@ -8,10 +8,12 @@ mod ledger;
 mod runbook;
 mod verdict;
 
-pub use audit_trail::{leaf_hash, AuditLine, AuditTrail};
-pub use book::{fold_fills, BookDifference, FoldError, Holding};
+pub use audit_trail::{AuditLine, AuditTrail};
+pub use book::{BookDifference, FoldError, Holding, fold_fills};
 pub use data_loss::{DataLoss, DataLossFacts};
 pub use definition::{CatalogError, CriterionDefinition, DrillDefinition, DrillFileError, StepDefinition};
 pub use ledger::{LedgerBalance, LedgerFill, LedgerOrder, SimLedger};
 pub use runbook::{Block, Runbook};
-pub use verdict::{combine, drill_verdict, run_verdict, Evidence, EvidenceKind, Judgement, Measured, RollbackOutcome, Value, Verdict};
+pub use verdict::{
+    Evidence, EvidenceKind, Judgement, Measured, RollbackOutcome, Value, Verdict, combine, drill_verdict, run_verdict,
+};

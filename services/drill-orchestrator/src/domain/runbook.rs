@@ -67,11 +67,20 @@ impl<'a> Runbook<'a> {
 fn add(blocks: &mut Vec<Block>, marker: Option<Marker>, section: &str, text: &str) {
     match marker {
         Some(Marker::Commands) => {
-            blocks.push(Block { section: section.to_owned(), commands: text.to_owned(), expected: Vec::new() });
+            blocks.push(Block {
+                section: section.to_owned(),
+                commands: text.to_owned(),
+                expected: Vec::new(),
+            });
         }
         Some(Marker::Expected) => {
             if let Some(block) = blocks.last_mut() {
-                block.expected = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+                block.expected = text
+                    .lines()
+                    .map(str::trim_end)
+                    .filter(|line| !line.is_empty())
+                    .map(str::to_owned)
+                    .collect();
             }
         }
         None => {}
@@ -80,7 +89,12 @@ fn add(blocks: &mut Vec<Block>, marker: Option<Marker>, section: &str, text: &st
 
 fn read_marker(html: &str, name: &str) -> Option<Marker> {
     let inner = html.trim().strip_prefix("<!--")?.strip_suffix("-->")?.trim();
-    match inner.strip_prefix("drill:")?.split_whitespace().collect::<Vec<_>>().as_slice() {
+    match inner
+        .strip_prefix("drill:")?
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         [named] if *named == name => Some(Marker::Commands),
         [named, "expect"] if *named == name => Some(Marker::Expected),
         _ => None,
@@ -91,7 +105,11 @@ impl Block {
     /// The promised lines that the output does not have in the promised order.
     pub fn missing_in(&self, output: &str) -> Vec<String> {
         let mut lines = output.lines().map(str::trim_end);
-        self.expected.iter().filter(|wanted| !lines.by_ref().any(|line| line.contains(wanted.as_str()))).cloned().collect()
+        self.expected
+            .iter()
+            .filter(|wanted| !lines.by_ref().any(|line| line.contains(wanted.as_str())))
+            .cloned()
+            .collect()
     }
 }
 

@@ -57,7 +57,11 @@ impl Value {
     /// Microseconds as a number of seconds.
     pub fn seconds_us(us: i64) -> Self {
         let sign = if us < 0 { "-" } else { "" };
-        let text = format!("{sign}{}.{:06}", us.unsigned_abs() / 1_000_000, us.unsigned_abs() % 1_000_000);
+        let text = format!(
+            "{sign}{}.{:06}",
+            us.unsigned_abs() / 1_000_000,
+            us.unsigned_abs() % 1_000_000
+        );
         text.parse().map_or(Self::Text(text), Self::Number)
     }
 }
@@ -99,7 +103,11 @@ impl Measured {
     /// Text; empty text is no measurement.
     pub fn text(value: impl Into<String>) -> Option<Self> {
         let value = value.into();
-        if value.trim().is_empty() { None } else { Some(Self(Value::Text(value))) }
+        if value.trim().is_empty() {
+            None
+        } else {
+            Some(Self(Value::Text(value)))
+        }
     }
 
     pub fn value(&self) -> &Value {
@@ -118,7 +126,11 @@ pub enum Judgement {
 impl Judgement {
     /// PASS when `holds`, FAIL with `why_not` otherwise.
     pub fn of(measured: Measured, holds: bool, why_not: impl Into<String>) -> Self {
-        if holds { Self::Pass(measured) } else { Self::Fail(measured, why_not.into()) }
+        if holds {
+            Self::Pass(measured)
+        } else {
+            Self::Fail(measured, why_not.into())
+        }
     }
 
     /// The same for text, where there may turn out to be nothing to judge.
@@ -197,7 +209,11 @@ impl Evidence {
             content.truncate(cut);
             content.push_str(&format!("\n… ({rest} more bytes were left out)"));
         }
-        Self { kind, title: title.into(), content }
+        Self {
+            kind,
+            title: title.into(),
+            content,
+        }
     }
 }
 
@@ -251,20 +267,34 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_verdict() -> impl Strategy<Value = Verdict> {
-        prop_oneof![Just(Verdict::Pass), Just(Verdict::Fail), Just(Verdict::Inconclusive), Just(Verdict::Aborted)]
+        prop_oneof![
+            Just(Verdict::Pass),
+            Just(Verdict::Fail),
+            Just(Verdict::Inconclusive),
+            Just(Verdict::Aborted)
+        ]
     }
 
     #[test]
     fn p11_nothing_measured_is_never_a_pass() {
         assert_eq!(drill_verdict(&[], false), Verdict::Inconclusive);
-        assert_eq!(run_verdict(&[], RollbackOutcome::NotNeeded, false), Verdict::Inconclusive);
+        assert_eq!(
+            run_verdict(&[], RollbackOutcome::NotNeeded, false),
+            Verdict::Inconclusive
+        );
         assert_eq!(Judgement::of_text("  ", true, "").verdict(), Verdict::Inconclusive);
     }
 
     #[test]
     fn p10_a_failed_rollback_is_never_a_pass() {
-        assert_eq!(run_verdict(&[Verdict::Pass], RollbackOutcome::Failed, false), Verdict::Fail);
-        assert_eq!(run_verdict(&[Verdict::Pass], RollbackOutcome::Done, true), Verdict::Aborted);
+        assert_eq!(
+            run_verdict(&[Verdict::Pass], RollbackOutcome::Failed, false),
+            Verdict::Fail
+        );
+        assert_eq!(
+            run_verdict(&[Verdict::Pass], RollbackOutcome::Done, true),
+            Verdict::Aborted
+        );
     }
 
     #[test]
@@ -282,7 +312,10 @@ mod tests {
     #[test]
     fn seconds_keep_their_milliseconds() {
         let shown = |ms| Measured::seconds(ms).value().to_string();
-        assert_eq!([shown(0), shown(42), shown(61_005), shown(-1)], ["0.0", "0.042", "61.005", "-0.001"]);
+        assert_eq!(
+            [shown(0), shown(42), shown(61_005), shown(-1)],
+            ["0.0", "0.042", "61.005", "-0.001"]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use futures_util::future::BoxFuture;
 
 use super::Context;
-use crate::domain::{Evidence, EvidenceKind, Judgement, Measured};
+use crate::domain::{Evidence, EvidenceKind, Judgement};
 use crate::error::ActionError;
 
 /// What a step did and found out.
@@ -31,19 +31,20 @@ pub trait Action: Send + Sync {
 
 impl Outcome {
     pub fn did(detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), ..Self::default() }
+        Self {
+            detail: detail.into(),
+            ..Self::default()
+        }
     }
 
     #[must_use]
     pub fn finding(mut self, name: &'static str, judgement: Judgement, evidence: Vec<Evidence>) -> Self {
-        self.findings.push(Finding { name, judgement, evidence });
+        self.findings.push(Finding {
+            name,
+            judgement,
+            evidence,
+        });
         self
-    }
-
-    /// A finding that is decided by a plain fact.
-    #[must_use]
-    pub fn fact(self, name: &'static str, holds: bool, why_not: impl Into<String>, evidence: Vec<Evidence>) -> Self {
-        self.finding(name, Judgement::of(Measured::flag(holds), holds, why_not), evidence)
     }
 
     #[must_use]

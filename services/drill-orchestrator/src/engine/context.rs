@@ -3,16 +3,14 @@ use std::path::{Path, PathBuf};
 
 use thunes_proto::gateway::v1::{ReconcileResponse, ReconcileVerdict};
 use thunes_runtime::clock;
-use thunes_supervisor::embedded::Service;
 use thunes_supervisor::Target;
+use thunes_supervisor::embedded::Service;
 
-use crate::domain::{fold_fills, Evidence, Holding, SimLedger, Value};
+use crate::domain::{Evidence, Holding, SimLedger, Value, fold_fills};
 use crate::environment::{Clients, Drilled, SimAdmin};
 use crate::error::ActionError;
 use crate::journal::Found;
-use crate::report::{
-    BalanceRow, DiscrepancyRow, Measurement, PositionRow, Reconciliation, ReconciliationRun,
-};
+use crate::report::{BalanceRow, DiscrepancyRow, Measurement, PositionRow, Reconciliation, ReconciliationRun};
 
 /// What the steps of a run share: the environment, and what earlier steps learned.
 #[derive(Debug)]
@@ -39,7 +37,6 @@ pub struct Context {
 #[derive(Debug, Clone)]
 pub struct SwitchedOn {
     pub reason: String,
-    pub epoch: i64,
     /// Wall clock, when the answer was here: from now on nothing may open.
     pub answered_at_ms: i64,
 }
@@ -118,7 +115,12 @@ impl Context {
 
     /// Keeps a number for the report; a later one of the same name replaces it.
     pub fn measure(&mut self, name: impl Into<String>, value: Value, unit: &str, detail: impl Into<String>) {
-        let measurement = Measurement { name: name.into(), value, unit: unit.to_owned(), detail: detail.into() };
+        let measurement = Measurement {
+            name: name.into(),
+            value,
+            unit: unit.to_owned(),
+            detail: detail.into(),
+        };
         self.measurements.retain(|known| known.name != measurement.name);
         self.measurements.push(measurement);
     }
@@ -137,9 +139,15 @@ impl Context {
         let account = self.clients().gateway_status().await?.account;
         let baseline = self.clients().baseline(&account).await?;
         if !baseline.found {
-            return Err(ActionError::NotMet(format!("position has no baseline of account {account}")));
+            return Err(ActionError::NotMet(format!(
+                "position has no baseline of account {account}"
+            )));
         }
-        let cursors = baseline.cursors.into_iter().map(|cursor| (cursor.symbol, cursor.last_trade_id)).collect();
+        let cursors = baseline
+            .cursors
+            .into_iter()
+            .map(|cursor| (cursor.symbol, cursor.last_trade_id))
+            .collect();
         Ok(fold_fills(&ledger.fills, &cursors)?)
     }
 
@@ -147,8 +155,17 @@ impl Context {
     ///
     /// # Errors
     /// When audit does not take it.
-    pub async fn note_in_audit(&mut self, event_type: &str, reason: &str, payload: &serde_json::Value) -> Result<i64, ActionError> {
-        let appended = self.environment.clients.append_event(event_type, reason, payload).await?;
+    pub async fn note_in_audit(
+        &mut self,
+        event_type: &str,
+        reason: &str,
+        payload: &serde_json::Value,
+    ) -> Result<i64, ActionError> {
+        let appended = self
+            .environment
+            .clients
+            .append_event(event_type, reason, payload)
+            .await?;
         self.audit_acks.push((appended.seq, appended.leaf_hash));
         Ok(appended.seq)
     }

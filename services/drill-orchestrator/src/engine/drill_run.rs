@@ -5,8 +5,10 @@ use thunes_store::StoreError;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{build, Context, Outcome};
-use crate::domain::{combine, drill_verdict, CriterionDefinition, DrillDefinition, Evidence, Judgement, StepDefinition, Verdict};
+use super::{Context, Outcome, build};
+use crate::domain::{
+    CriterionDefinition, DrillDefinition, Evidence, Judgement, StepDefinition, combine, drill_verdict,
+};
 use crate::error::ActionError;
 use crate::journal::Journal;
 use crate::progress::{Progress, ProgressEvent};
@@ -44,7 +46,11 @@ impl DrillRunner<'_> {
         let (started_ms, begun) = (clock::now_ms(), clock::instant());
         self.context.drill_id.clone_from(&drill.id);
         let (title, steps) = (drill.title.clone(), drill.steps.len());
-        self.tell(ProgressEvent::DrillStarted { drill: drill.id.clone(), title, steps });
+        self.tell(ProgressEvent::DrillStarted {
+            drill: drill.id.clone(),
+            title,
+            steps,
+        });
         let mut records = Vec::new();
         let mut decided = Decided::new();
         let ready = self.prepare(drill, &mut records).await?;
@@ -53,7 +59,12 @@ impl DrillRunner<'_> {
                 break;
             }
             let (id, name, of) = (drill.id.clone(), step.name.clone(), drill.steps.len());
-            self.tell(ProgressEvent::StepStarted { drill: id, step: name, number, of });
+            self.tell(ProgressEvent::StepStarted {
+                drill: id,
+                step: name,
+                number,
+                of,
+            });
             let (record, outcome) = self.step(&drill.id, step).await?;
             records.push(record);
             note_findings(step, outcome, &mut decided);
@@ -67,7 +78,11 @@ impl DrillRunner<'_> {
         self.roll_back(drill).await?;
         let verdict = drill_verdict(&criteria.iter().map(Criterion::verdict).collect::<Vec<_>>(), stopped);
         let duration_ms = clock::elapsed_ms(begun);
-        self.tell(ProgressEvent::DrillEnded { drill: drill.id.clone(), verdict, duration_ms });
+        self.tell(ProgressEvent::DrillEnded {
+            drill: drill.id.clone(),
+            verdict,
+            duration_ms,
+        });
         Ok(DrillReport {
             id: drill.id.clone(),
             title: drill.title.clone(),
@@ -83,7 +98,11 @@ impl DrillRunner<'_> {
     }
 
     /// Preconditions and steady state; the first that does not hold keeps every step from running.
-    async fn prepare(&mut self, drill: &DrillDefinition, records: &mut Vec<StepRecord>) -> Result<Result<(), String>, StoreError> {
+    async fn prepare(
+        &mut self,
+        drill: &DrillDefinition,
+        records: &mut Vec<StepRecord>,
+    ) -> Result<Result<(), String>, StoreError> {
         for step in drill.preconditions.iter().chain(&drill.steady_state) {
             if self.cancel.is_cancelled() {
                 break;
@@ -105,15 +124,24 @@ impl DrillRunner<'_> {
     ) -> Result<(StepRecord, Result<Outcome, ActionError>), StoreError> {
         self.context.step_name.clone_from(&step.name);
         let run_id = self.context.run_id.clone();
-        let ordinal = self.journal.step_begins(&run_id, drill, &step.name, &step.action).await?;
+        let ordinal = self
+            .journal
+            .step_begins(&run_id, drill, &step.name, &step.action)
+            .await?;
         let (start_offset_ms, begun) = (clock::elapsed_ms(self.run_started), clock::instant());
         let span = tracing::info_span!("drill_step", drill, step = %step.name);
         let trace_id = span.in_scope(thunes_runtime::current_trace_id);
         let mut result = match build(&step.action, &step.with) {
             Ok(action) => action.run(self.context).instrument(span).await,
-            Err(error) => Err(ActionError::NotMet(format!("{} cannot be built: {error:?}", step.action))),
+            Err(error) => Err(ActionError::NotMet(format!(
+                "{} cannot be built: {error:?}",
+                step.action
+            ))),
         };
-        let evidence = result.as_mut().map(|outcome| std::mem::take(&mut outcome.evidence)).unwrap_or_default();
+        let evidence = result
+            .as_mut()
+            .map(|outcome| std::mem::take(&mut outcome.evidence))
+            .unwrap_or_default();
         let (outcome, detail) = match &result {
             Ok(done) => ("done", done.detail.clone()),
             Err(error) => ("failed", error.to_string()),
@@ -149,7 +177,10 @@ impl DrillRunner<'_> {
         let criteria: Vec<_> = drill.criteria.iter().map(criterion).collect();
         for criterion in &criteria {
             let criterion = Box::new(criterion.clone());
-            self.tell(ProgressEvent::CriterionDecided { drill: drill.id.clone(), criterion });
+            self.tell(ProgressEvent::CriterionDecided {
+                drill: drill.id.clone(),
+                criterion,
+            });
         }
         criteria
     }
@@ -157,7 +188,9 @@ impl DrillRunner<'_> {
     /// The drill's own rollback: every step is tried, whatever became of the others. Then its steady state again.
     async fn roll_back(&mut self, drill: &DrillDefinition) -> Result<(), StoreError> {
         for step in drill.rollback.iter().chain(&drill.steady_state) {
-            self.tell(ProgressEvent::RollingBack { what: step.name.clone() });
+            self.tell(ProgressEvent::RollingBack {
+                what: step.name.clone(),
+            });
             let (record, _) = self.step(&drill.id, step).await?;
             self.rollback_steps.push(record);
         }
@@ -202,8 +235,14 @@ fn note_findings(step: &StepDefinition, outcome: Result<Outcome, ActionError>, d
                 let found = findings.swap_remove(at);
                 (found.judgement, found.evidence)
             }
-            (None, Some(why)) => (Judgement::inconclusive(format!("the step \"{}\" failed: {why}", step.name)), Vec::new()),
-            (None, None) => (Judgement::inconclusive(format!("the step \"{}\" did not find it out", step.name)), Vec::new()),
+            (None, Some(why)) => (
+                Judgement::inconclusive(format!("the step \"{}\" failed: {why}", step.name)),
+                Vec::new(),
+            ),
+            (None, None) => (
+                Judgement::inconclusive(format!("the step \"{}\" did not find it out", step.name)),
+                Vec::new(),
+            ),
         };
         let combined = match decided.remove(criterion) {
             None => (judgement, evidence),
@@ -224,17 +263,28 @@ pub fn all_done(steps: &[StepRecord]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Measured;
+    use crate::domain::{Measured, Verdict};
 
     fn step(decides: &[(&str, &str)]) -> StepDefinition {
-        let pairs = decides.iter().map(|(finding, criterion)| ((*finding).to_owned(), (*criterion).to_owned()));
-        StepDefinition { name: "s".into(), action: "a".into(), with: toml::Table::new(), decides: pairs.collect() }
+        let pairs = decides
+            .iter()
+            .map(|(finding, criterion)| ((*finding).to_owned(), (*criterion).to_owned()));
+        StepDefinition {
+            name: "s".into(),
+            action: "a".into(),
+            with: toml::Table::new(),
+            decides: pairs.collect(),
+        }
     }
 
     #[test]
     fn p11_what_a_failed_step_should_decide_is_inconclusive_with_why() {
         let mut decided = Decided::new();
-        note_findings(&step(&[("held", "c")]), Err(ActionError::NotMet("no bash".into())), &mut decided);
+        note_findings(
+            &step(&[("held", "c")]),
+            Err(ActionError::NotMet("no bash".into())),
+            &mut decided,
+        );
         assert_eq!(decided["c"].0.verdict(), Verdict::Inconclusive);
         assert!(decided["c"].0.why().contains("no bash"));
     }

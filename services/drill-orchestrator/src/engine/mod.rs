@@ -5,7 +5,7 @@ mod context;
 mod drill_run;
 mod registry;
 
-pub use action::{answer, Action, ActionResult, Finding, Outcome};
-pub use context::{short, verdict_name, Context, CrashState, ExternalTrade, Kill, SwitchedOn, TradeLoop};
-pub use drill_run::{all_done, DrillRunner};
-pub use registry::{action_names, build, catalog, entry, Entry};
+pub use action::{Action, ActionResult, Outcome, answer};
+pub use context::{Context, ExternalTrade, Kill, SwitchedOn, TradeLoop, short, verdict_name};
+pub use drill_run::{DrillRunner, all_done};
+pub use registry::{Entry, action_names, build, catalog, entry};

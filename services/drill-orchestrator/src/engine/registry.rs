@@ -20,17 +20,28 @@ pub const fn entry<A: Action + DeserializeOwned + 'static>(
     findings: &'static [&'static str],
     about: &'static str,
 ) -> Entry {
-    Entry { name, findings, about, build: build_as::<A> }
+    Entry {
+        name,
+        findings,
+        about,
+        build: build_as::<A>,
+    }
 }
 
 fn build_as<A: Action + DeserializeOwned + 'static>(with: &toml::Table) -> Result<Box<dyn Action>, String> {
-    let action: A = with.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let action: A = with
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())?;
     Ok(Box::new(action))
 }
 
 fn find(name: &str) -> Result<&'static Entry, CatalogError> {
     let known = || actions::ALL.iter().map(|entry| entry.name).collect();
-    actions::ALL.iter().find(|entry| entry.name == name).ok_or_else(|| CatalogError::UnknownAction(known()))
+    actions::ALL
+        .iter()
+        .find(|entry| entry.name == name)
+        .ok_or_else(|| CatalogError::UnknownAction(known()))
 }
 
 /// What `action` finds out, if it can be used with these parameters.
@@ -65,7 +76,11 @@ mod tests {
         let with: toml::Table = "no_such_parameter = 1".parse().expect("toml");
         for entry in action_names() {
             let refused = catalog(entry.name, &with);
-            assert!(matches!(refused, Err(CatalogError::Parameters(_))), "{} takes anything", entry.name);
+            assert!(
+                matches!(refused, Err(CatalogError::Parameters(_))),
+                "{} takes anything",
+                entry.name
+            );
         }
         let mut names: Vec<_> = action_names().map(|entry| entry.name).collect();
         names.sort_unstable();

@@ -9,7 +9,7 @@ use thunes_proto::position::v1::position_service_client::PositionServiceClient;
 use thunes_proto::risk::v1 as risk;
 use thunes_proto::risk::v1::risk_service_client::RiskServiceClient;
 use thunes_proto::types::v1::{Fill, Side};
-use thunes_rpc::{deadline, with_actor, Client};
+use thunes_rpc::{Client, deadline, with_actor};
 use thunes_types::parse_decimal;
 
 use crate::domain::Holding;
@@ -57,14 +57,21 @@ impl Clients {
     /// # Errors
     /// When risk does not answer.
     pub async fn risk_status(&self) -> Answer<risk::GetRiskStatusResponse> {
-        let call = self.risk.clone().get_risk_status(request(risk::GetRiskStatusRequest {}, ASK)).await;
+        let call = self
+            .risk
+            .clone()
+            .get_risk_status(request(risk::GetRiskStatusRequest {}, ASK))
+            .await;
         call.map(tonic::Response::into_inner).map_err(ActionError::rpc("risk"))
     }
 
     /// # Errors
     /// When risk does not answer.
     pub async fn activate(&self, reason: &str) -> Answer<risk::ActivateKillSwitchResponse> {
-        let message = risk::ActivateKillSwitchRequest { reason: reason.to_owned(), request_id: String::new() };
+        let message = risk::ActivateKillSwitchRequest {
+            reason: reason.to_owned(),
+            request_id: String::new(),
+        };
         let call = self.risk.clone().activate_kill_switch(request(message, SWITCH)).await;
         call.map(tonic::Response::into_inner).map_err(ActionError::rpc("risk"))
     }
@@ -72,7 +79,10 @@ impl Clients {
     /// # Errors
     /// When risk does not answer.
     pub async fn deactivate(&self, reason: &str) -> Answer<risk::DeactivateKillSwitchResponse> {
-        let message = risk::DeactivateKillSwitchRequest { reason: reason.to_owned(), request_id: String::new() };
+        let message = risk::DeactivateKillSwitchRequest {
+            reason: reason.to_owned(),
+            request_id: String::new(),
+        };
         let call = self.risk.clone().deactivate_kill_switch(request(message, SWITCH)).await;
         call.map(tonic::Response::into_inner).map_err(ActionError::rpc("risk"))
     }
@@ -94,16 +104,21 @@ impl Clients {
     /// When the gateway does not answer; the order's fate is unknown then.
     pub async fn submit(&self, order: gateway::SubmitOrderRequest) -> Answer<gateway::SubmitOrderResponse> {
         let call = self.gateway.clone().submit_order(request(order, ORDER)).await;
-        call.map(tonic::Response::into_inner).map_err(ActionError::rpc("exchange-gateway"))
+        call.map(tonic::Response::into_inner)
+            .map_err(ActionError::rpc("exchange-gateway"))
     }
 
     /// # Errors
     /// When the gateway does not answer or does not know the order.
     pub async fn order(&self, client_order_id: &str) -> Answer<gateway::Order> {
-        let message = gateway::GetOrderRequest { client_order_id: client_order_id.to_owned() };
+        let message = gateway::GetOrderRequest {
+            client_order_id: client_order_id.to_owned(),
+        };
         let call = self.gateway.clone().get_order(request(message, ASK)).await;
         let answer = call.map_err(ActionError::rpc("exchange-gateway"))?.into_inner();
-        answer.order.ok_or_else(|| ActionError::NotMet(format!("the gateway's answer on {client_order_id} is empty")))
+        answer
+            .order
+            .ok_or_else(|| ActionError::NotMet(format!("the gateway's answer on {client_order_id} is empty")))
     }
 
     /// Every order in one of the states.
@@ -135,31 +150,50 @@ impl Clients {
     /// When the gateway does not answer or the order cannot be canceled.
     pub async fn cancel(&self, client_order_id: &str, reason: &str) -> Answer<gateway::CancelOrderResponse> {
         let (client_order_id, reason) = (client_order_id.to_owned(), reason.to_owned());
-        let message = gateway::CancelOrderRequest { client_order_id, reason };
+        let message = gateway::CancelOrderRequest {
+            client_order_id,
+            reason,
+        };
         let call = self.gateway.clone().cancel_order(request(message, ORDER)).await;
-        call.map(tonic::Response::into_inner).map_err(ActionError::rpc("exchange-gateway"))
+        call.map(tonic::Response::into_inner)
+            .map_err(ActionError::rpc("exchange-gateway"))
     }
 
     /// # Errors
     /// When the gateway or the exchange does not answer.
     pub async fn account(&self) -> Answer<gateway::GetAccountResponse> {
-        let call = self.gateway.clone().get_account(request(gateway::GetAccountRequest {}, ORDER)).await;
-        call.map(tonic::Response::into_inner).map_err(ActionError::rpc("exchange-gateway"))
+        let call = self
+            .gateway
+            .clone()
+            .get_account(request(gateway::GetAccountRequest {}, ORDER))
+            .await;
+        call.map(tonic::Response::into_inner)
+            .map_err(ActionError::rpc("exchange-gateway"))
     }
 
     /// # Errors
     /// When the gateway does not answer.
     pub async fn reconcile(&self, repair: bool, reason: &str) -> Answer<gateway::ReconcileResponse> {
-        let message = gateway::ReconcileRequest { repair, reason: reason.to_owned(), request_id: String::new() };
+        let message = gateway::ReconcileRequest {
+            repair,
+            reason: reason.to_owned(),
+            request_id: String::new(),
+        };
         let call = self.gateway.clone().reconcile(request(message, RECONCILE)).await;
-        call.map(tonic::Response::into_inner).map_err(ActionError::rpc("exchange-gateway"))
+        call.map(tonic::Response::into_inner)
+            .map_err(ActionError::rpc("exchange-gateway"))
     }
 
     /// # Errors
     /// When the gateway does not answer.
     pub async fn gateway_status(&self) -> Answer<gateway::GetGatewayStatusResponse> {
-        let call = self.gateway.clone().get_gateway_status(request(gateway::GetGatewayStatusRequest {}, ASK)).await;
-        call.map(tonic::Response::into_inner).map_err(ActionError::rpc("exchange-gateway"))
+        let call = self
+            .gateway
+            .clone()
+            .get_gateway_status(request(gateway::GetGatewayStatusRequest {}, ASK))
+            .await;
+        call.map(tonic::Response::into_inner)
+            .map_err(ActionError::rpc("exchange-gateway"))
     }
 
     /// The book: open positions, and those that are flat now.
@@ -179,9 +213,15 @@ impl Clients {
     pub async fn holding(&self) -> Answer<Holding> {
         let mut holding = Holding::new();
         for position in self.positions().await? {
-            let quantity = parse_decimal("quantity", &position.quantity)
-                .map_err(|_| ActionError::Decimal { field: "quantity", text: position.quantity.clone() })?;
-            let signed = if position.side() == Side::Sell { -quantity } else { quantity };
+            let quantity = parse_decimal("quantity", &position.quantity).map_err(|_| ActionError::Decimal {
+                field: "quantity",
+                text: position.quantity.clone(),
+            })?;
+            let signed = if position.side() == Side::Sell {
+                -quantity
+            } else {
+                quantity
+            };
             holding.insert(position.symbol, signed);
         }
         Ok(holding)
@@ -190,7 +230,11 @@ impl Clients {
     /// # Errors
     /// When position does not answer.
     pub async fn position_count(&self) -> Answer<i64> {
-        let call = self.position.clone().count_open_positions(request(position::CountOpenPositionsRequest {}, ASK)).await;
+        let call = self
+            .position
+            .clone()
+            .count_open_positions(request(position::CountOpenPositionsRequest {}, ASK))
+            .await;
         Ok(call.map_err(ActionError::rpc("position"))?.into_inner().count)
     }
 
@@ -202,7 +246,11 @@ impl Clients {
         let mut page_token = String::new();
         let mut fills = Vec::new();
         for _ in 0..PAGES_MAX {
-            let message = position::ListFillsRequest { symbol: String::new(), page_size: 1000, page_token };
+            let message = position::ListFillsRequest {
+                symbol: String::new(),
+                page_size: 1000,
+                page_token,
+            };
             let call = self.position.clone().list_fills(request(message, ASK)).await;
             let answer = call.map_err(ActionError::rpc("position"))?.into_inner();
             fills.extend(answer.fills);
@@ -217,15 +265,22 @@ impl Clients {
     /// # Errors
     /// When position does not answer.
     pub async fn baseline(&self, account: &str) -> Answer<position::GetBaselineResponse> {
-        let message = position::GetBaselineRequest { account: account.to_owned() };
+        let message = position::GetBaselineRequest {
+            account: account.to_owned(),
+        };
         let call = self.position.clone().get_baseline(request(message, ASK)).await;
-        call.map(tonic::Response::into_inner).map_err(ActionError::rpc("position"))
+        call.map(tonic::Response::into_inner)
+            .map_err(ActionError::rpc("position"))
     }
 
     /// # Errors
     /// When audit does not answer.
     pub async fn audit_status(&self) -> Answer<audit::GetAuditStatusResponse> {
-        let call = self.audit.clone().get_audit_status(request(audit::GetAuditStatusRequest {}, ASK)).await;
+        let call = self
+            .audit
+            .clone()
+            .get_audit_status(request(audit::GetAuditStatusRequest {}, ASK))
+            .await;
         call.map(tonic::Response::into_inner).map_err(ActionError::rpc("audit"))
     }
 
@@ -233,7 +288,12 @@ impl Clients {
     ///
     /// # Errors
     /// When audit does not answer.
-    pub async fn append_event(&self, event_type: &str, reason: &str, payload: &serde_json::Value) -> Answer<audit::Appended> {
+    pub async fn append_event(
+        &self,
+        event_type: &str,
+        reason: &str,
+        payload: &serde_json::Value,
+    ) -> Answer<audit::Appended> {
         let event = audit::NewEvent {
             event_type: event_type.to_owned(),
             reason: reason.to_owned(),
@@ -252,6 +312,10 @@ impl Clients {
         };
         let call = self.audit.clone().append_events(request(message, ASK)).await;
         let answer = call.map_err(ActionError::rpc("audit"))?.into_inner();
-        answer.appended.into_iter().next().ok_or_else(|| ActionError::NotMet("audit acknowledged nothing".to_owned()))
+        answer
+            .appended
+            .into_iter()
+            .next()
+            .ok_or_else(|| ActionError::NotMet("audit acknowledged nothing".to_owned()))
     }
 }

@@ -49,16 +49,27 @@ impl Command {
     /// # Errors
     /// When it cannot be started or does not end.
     pub async fn run(self, within: Duration) -> Result<CommandOutcome, ActionError> {
-        let shown = std::iter::once(self.program.display().to_string()).chain(self.args.clone()).collect::<Vec<_>>().join(" ");
+        let shown = std::iter::once(self.program.display().to_string())
+            .chain(self.args.clone())
+            .collect::<Vec<_>>()
+            .join(" ");
         let begun = clock::instant();
         let mut command = tokio::process::Command::new(&self.program);
-        command.args(&self.args).current_dir(&self.current_dir).kill_on_drop(true);
+        command
+            .args(&self.args)
+            .current_dir(&self.current_dir)
+            .kill_on_drop(true);
         // What this process was started with is not what an operator's shell has.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("THUNES_")) {
             command.env_remove(name);
         }
-        command.envs(self.env).env("THUNES_PARENT_PID", std::process::id().to_string());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .envs(self.env)
+            .env("THUNES_PARENT_PID", std::process::id().to_string());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let output = tokio::time::timeout(within, command.output()).await;
         let output = output
             .map_err(|_| ActionError::TimedOut {
@@ -80,7 +91,9 @@ impl Command {
 impl CommandOutcome {
     /// For people.
     pub fn describe(&self) -> String {
-        let code = self.code.map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
+        let code = self
+            .code
+            .map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
         let mut text = format!("$ {}\n{}", self.shown, self.stdout);
         if !self.stderr.is_empty() {
             text.push_str(&format!("\n[standard error]\n{}", self.stderr));

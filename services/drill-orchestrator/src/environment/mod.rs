@@ -10,7 +10,7 @@ pub use clients::Clients;
 pub use command::{Command, CommandOutcome};
 pub use leftovers::end_leftovers;
 pub use sim::SimAdmin;
-pub use wait::{until, Ask};
+pub use wait::{Ask, until};
 
 use thunes_supervisor::embedded::{Environment, Service};
 
@@ -42,7 +42,11 @@ impl Drilled {
             &url(Service::ExchangeGateway),
         );
         let sim = SimAdmin::new(&processes.url(Service::ExchangeSim), &processes.admin_url());
-        Ok(Self { processes, clients, sim })
+        Ok(Self {
+            processes,
+            clients,
+            sim,
+        })
     }
 
     /// The stand-in for the Bot API.

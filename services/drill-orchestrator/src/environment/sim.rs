@@ -97,7 +97,11 @@ impl SimAdmin {
             .expect("ring has the default protocol versions")
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
-        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).tls_backend_preconfigured(tls).build();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(TIMEOUT)
+            .tls_backend_preconfigured(tls)
+            .build();
         Self {
             rest_url: rest_url.to_owned(),
             admin_url: admin_url.to_owned(),
@@ -108,7 +112,13 @@ impl SimAdmin {
 
     async fn get<T: serde::de::DeserializeOwned>(&self, url: String) -> Result<T, ActionError> {
         let failed = |error: reqwest::Error| ActionError::Sim(format!("GET {url}: {error}"));
-        let answer = self.http.get(&url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+        let answer = self
+            .http
+            .get(&url)
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status)
+            .map_err(failed)?;
         answer.json().await.map_err(failed)
     }
 
@@ -120,7 +130,13 @@ impl SimAdmin {
         let rules = |info: SymbolInfo| {
             let lot = info.filters.iter().find(|filter| filter.filter_type == "LOT_SIZE");
             let step = lot.and_then(|filter| filter.step_size).unwrap_or_default();
-            (info.symbol, SymbolRules { base_asset: info.base_asset, step })
+            (
+                info.symbol,
+                SymbolRules {
+                    base_asset: info.base_asset,
+                    step,
+                },
+            )
         };
         let ask = async || {
             let info: ExchangeInfo = self.get(format!("{}/api/v3/exchangeInfo", self.rest_url)).await?;
@@ -143,7 +159,10 @@ impl SimAdmin {
             status: order.status,
             accepted_at_ms: order.accepted_at_ms,
         };
-        let mut ledger = SimLedger { orders: wire.orders.into_iter().map(order).collect(), ..SimLedger::default() };
+        let mut ledger = SimLedger {
+            orders: wire.orders.into_iter().map(order).collect(),
+            ..SimLedger::default()
+        };
         for fill in wire.fills {
             let base_asset = symbols.get(&fill.symbol).map(|rules| rules.base_asset.clone());
             let base_asset = base_asset.ok_or_else(|| ActionError::Sim(format!("no base asset of {}", fill.symbol)))?;
@@ -161,7 +180,11 @@ impl SimAdmin {
         }
         let [balances] = <[_; 1]>::try_from(wire.balances.into_values().collect::<Vec<_>>())
             .map_err(|all| ActionError::Sim(format!("one account was expected, there are {}", all.len())))?;
-        let balance = |(asset, b): (String, BalanceWire)| LedgerBalance { asset, free: b.free, locked: b.locked };
+        let balance = |(asset, b): (String, BalanceWire)| LedgerBalance {
+            asset,
+            free: b.free,
+            locked: b.locked,
+        };
         ledger.balances = balances.into_iter().map(balance).collect();
         Ok(ledger)
     }
@@ -170,7 +193,12 @@ impl SimAdmin {
     ///
     /// # Errors
     /// When the exchange refuses or does not answer.
-    pub async fn external_trade(&self, symbol: &str, side: &str, quantity: &str) -> Result<Vec<ExternalTrade>, ActionError> {
+    pub async fn external_trade(
+        &self,
+        symbol: &str,
+        side: &str,
+        quantity: &str,
+    ) -> Result<Vec<ExternalTrade>, ActionError> {
         let url = format!("{}/admin/external-trade", self.admin_url);
         let body = serde_json::json!({ "symbol": symbol, "side": side, "quantity": quantity });
         let failed = |error: reqwest::Error| ActionError::Sim(format!("POST {url}: {error}"));
@@ -180,7 +208,14 @@ impl SimAdmin {
             return Err(ActionError::Sim(format!("POST {url}: {status} {text}")));
         }
         let wire: ExternalWire = answer.json().await.map_err(failed)?;
-        Ok(wire.fills.into_iter().map(|fill| ExternalTrade { symbol: fill.symbol, trade_id: fill.trade_id }).collect())
+        Ok(wire
+            .fills
+            .into_iter()
+            .map(|fill| ExternalTrade {
+                symbol: fill.symbol,
+                trade_id: fill.trade_id,
+            })
+            .collect())
     }
 
     /// What the Telegram stand-in at `url` was sent.
@@ -198,11 +233,15 @@ impl SimAdmin {
     pub async fn slow_orders(&self, ms: i64) -> Result<(), ActionError> {
         let url = format!("{}/admin/faults", self.admin_url);
         let request = if ms > 0 {
-            self.http.post(&url).json(&serde_json::json!({ "kind": "latency", "count": 0, "ms": ms }))
+            self.http
+                .post(&url)
+                .json(&serde_json::json!({ "kind": "latency", "count": 0, "ms": ms }))
         } else {
             self.http.delete(format!("{url}?kind=latency"))
         };
         let answer = request.send().await.and_then(reqwest::Response::error_for_status);
-        answer.map(drop).map_err(|error| ActionError::Sim(format!("{url}: {error}")))
+        answer
+            .map(drop)
+            .map_err(|error| ActionError::Sim(format!("{url}: {error}")))
     }
 }

@@ -32,7 +32,11 @@ where
             Err(_) => "no answer".to_owned(),
         };
         if begun.elapsed() >= within {
-            return Err(ActionError::TimedOut { what: what.to_owned(), waited_ms: clock::elapsed_ms(begun), last });
+            return Err(ActionError::TimedOut {
+                what: what.to_owned(),
+                waited_ms: clock::elapsed_ms(begun),
+                last,
+            });
         }
         tokio::time::sleep(INTERVAL).await;
     }

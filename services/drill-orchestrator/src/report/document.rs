@@ -101,8 +101,15 @@ pub struct Criterion {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Judged {
-    Measured { verdict: MeasuredVerdict, value: Value, why: String },
-    Unmeasured { verdict: UnmeasuredVerdict, why: String },
+    Measured {
+        verdict: MeasuredVerdict,
+        value: Value,
+        why: String,
+    },
+    Unmeasured {
+        verdict: UnmeasuredVerdict,
+        why: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,20 +147,30 @@ impl Criterion {
     ) -> Self {
         let why = judgement.why().to_owned();
         let judged = match judgement {
-            Judgement::Pass(measured) => {
-                Judged::Measured { verdict: MeasuredVerdict::Pass, value: measured.value().clone(), why }
-            }
-            Judgement::Fail(measured, _) => {
-                Judged::Measured { verdict: MeasuredVerdict::Fail, value: measured.value().clone(), why }
-            }
-            Judgement::Inconclusive(_) => Judged::Unmeasured { verdict: UnmeasuredVerdict::Inconclusive, why },
+            Judgement::Pass(measured) => Judged::Measured {
+                verdict: MeasuredVerdict::Pass,
+                value: measured.value().clone(),
+                why,
+            },
+            Judgement::Fail(measured, _) => Judged::Measured {
+                verdict: MeasuredVerdict::Fail,
+                value: measured.value().clone(),
+                why,
+            },
+            Judgement::Inconclusive(_) => Judged::Unmeasured {
+                verdict: UnmeasuredVerdict::Inconclusive,
+                why,
+            },
         };
         Self::made(definition, judged, evidence)
     }
 
     /// A criterion that the run did not come to, because it was stopped.
     pub fn aborted(definition: &crate::domain::CriterionDefinition, why: &str) -> Self {
-        let judged = Judged::Unmeasured { verdict: UnmeasuredVerdict::Aborted, why: why.to_owned() };
+        let judged = Judged::Unmeasured {
+            verdict: UnmeasuredVerdict::Aborted,
+            why: why.to_owned(),
+        };
         Self::made(definition, judged, Vec::new())
     }
 
@@ -190,10 +207,22 @@ impl Criterion {
 
     pub fn verdict(&self) -> Verdict {
         match &self.judgement {
-            Judged::Measured { verdict: MeasuredVerdict::Pass, .. } => Verdict::Pass,
-            Judged::Measured { verdict: MeasuredVerdict::Fail, .. } => Verdict::Fail,
-            Judged::Unmeasured { verdict: UnmeasuredVerdict::Inconclusive, .. } => Verdict::Inconclusive,
-            Judged::Unmeasured { verdict: UnmeasuredVerdict::Aborted, .. } => Verdict::Aborted,
+            Judged::Measured {
+                verdict: MeasuredVerdict::Pass,
+                ..
+            } => Verdict::Pass,
+            Judged::Measured {
+                verdict: MeasuredVerdict::Fail,
+                ..
+            } => Verdict::Fail,
+            Judged::Unmeasured {
+                verdict: UnmeasuredVerdict::Inconclusive,
+                ..
+            } => Verdict::Inconclusive,
+            Judged::Unmeasured {
+                verdict: UnmeasuredVerdict::Aborted,
+                ..
+            } => Verdict::Aborted,
         }
     }
 
@@ -205,13 +234,19 @@ impl Criterion {
         }
     }
 
-    /// The measured value with its unit, or a dash.
+    /// The measured value without its unit, or a dash.
     pub fn measured_text(&self) -> String {
-        match self.measured() {
-            Some(value) if self.unit.is_empty() => value.to_string(),
-            Some(value) => format!("{value} {}", self.unit),
-            None => "—".to_owned(),
-        }
+        self.measured().map_or_else(|| "—".to_owned(), ToString::to_string)
+    }
+
+    /// The measured value with its unit, or a dash.
+    pub fn measured_with_unit(&self) -> String {
+        let unit = if self.measured().is_some() {
+            self.unit.as_str()
+        } else {
+            ""
+        };
+        format!("{} {unit}", self.measured_text()).trim_end().to_owned()
     }
 
     /// Why it is not PASS; empty when it is.
@@ -243,19 +278,53 @@ impl TryFrom<CriterionWire> for Criterion {
     fn try_from(wire: CriterionWire) -> Result<Self, String> {
         let CriterionWire { why, .. } = wire.clone();
         let judgement = match (wire.verdict, wire.measured) {
-            (Verdict::Pass, Some(value)) => Judged::Measured { verdict: MeasuredVerdict::Pass, value, why },
-            (Verdict::Fail, Some(value)) => Judged::Measured { verdict: MeasuredVerdict::Fail, value, why },
-            (Verdict::Inconclusive, None) => Judged::Unmeasured { verdict: UnmeasuredVerdict::Inconclusive, why },
-            (Verdict::Aborted, None) => Judged::Unmeasured { verdict: UnmeasuredVerdict::Aborted, why },
+            (Verdict::Pass, Some(value)) => Judged::Measured {
+                verdict: MeasuredVerdict::Pass,
+                value,
+                why,
+            },
+            (Verdict::Fail, Some(value)) => Judged::Measured {
+                verdict: MeasuredVerdict::Fail,
+                value,
+                why,
+            },
+            (Verdict::Inconclusive, None) => Judged::Unmeasured {
+                verdict: UnmeasuredVerdict::Inconclusive,
+                why,
+            },
+            (Verdict::Aborted, None) => Judged::Unmeasured {
+                verdict: UnmeasuredVerdict::Aborted,
+                why,
+            },
             (Verdict::Pass | Verdict::Fail, None) => {
-                return Err(format!("criterion {} is {} without a measured value", wire.id, wire.verdict));
+                return Err(format!(
+                    "criterion {} is {} without a measured value",
+                    wire.id, wire.verdict
+                ));
             }
             (Verdict::Inconclusive | Verdict::Aborted, Some(_)) => {
-                return Err(format!("criterion {} is {} although it was measured", wire.id, wire.verdict));
+                return Err(format!(
+                    "criterion {} is {} although it was measured",
+                    wire.id, wire.verdict
+                ));
             }
         };
-        let CriterionWire { id, objective, unit, form, evidence, .. } = wire;
-        Ok(Self { id, objective, unit, form, judgement, evidence })
+        let CriterionWire {
+            id,
+            objective,
+            unit,
+            form,
+            evidence,
+            ..
+        } = wire;
+        Ok(Self {
+            id,
+            objective,
+            unit,
+            form,
+            judgement,
+            evidence,
+        })
     }
 }
 
@@ -382,9 +451,14 @@ impl Reconciliation {
         self.final_verdict.clone_from(&run.verdict);
         self.runs.push(run);
         let distinct = |repaired_only: bool| {
-            let rows = self.runs.iter().flat_map(|run| &run.discrepancies).filter(|row| row.repaired || !repaired_only);
-            let keys: BTreeSet<_> =
-                rows.map(|row| (&row.class, &row.symbol, &row.asset, &row.exchange, &row.difference)).collect();
+            let rows = self
+                .runs
+                .iter()
+                .flat_map(|run| &run.discrepancies)
+                .filter(|row| row.repaired || !repaired_only);
+            let keys: BTreeSet<_> = rows
+                .map(|row| (&row.class, &row.symbol, &row.asset, &row.exchange, &row.difference))
+                .collect();
             i64::try_from(keys.len()).unwrap_or(i64::MAX)
         };
         (self.discrepancies_found, self.discrepancies_repaired) = (distinct(false), distinct(true));
@@ -398,7 +472,12 @@ mod tests {
 
     fn definition() -> CriterionDefinition {
         let text = |t: &str| t.to_owned();
-        CriterionDefinition { id: text("t1.x"), objective: text("o"), unit: text("s"), form: String::new() }
+        CriterionDefinition {
+            id: text("t1.x"),
+            objective: text("o"),
+            unit: text("s"),
+            form: String::new(),
+        }
     }
 
     #[test]
@@ -421,7 +500,7 @@ mod tests {
         assert!(text.contains("\"measured\":4.321"), "{text}");
         let back: Criterion = serde_json::from_str(&text).expect("reads");
         assert_eq!(back, passed);
-        assert_eq!(back.measured_text(), "4.321 s");
+        assert_eq!(back.measured_with_unit(), "4.321 s");
         assert_eq!(Criterion::aborted(&definition(), "stopped").verdict(), Verdict::Aborted);
     }
 }

@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{render_html, render_junit, render_markdown, Report};
+use super::{Report, render_html, render_junit, render_markdown};
 
 /// Where a report's files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,14 @@ fn replace(path: &Path, content: &str) -> std::io::Result<()> {
 /// # Errors
 /// When there is none or it is not a report.
 pub fn read_report(path: &Path) -> Result<Report, ReportFileError> {
-    let path = if path.is_dir() { ReportFiles::in_folder(path).json } else { path.to_owned() };
-    let text = std::fs::read_to_string(&path).map_err(|source| ReportFileError::Read { path: path.clone(), source })?;
+    let path = if path.is_dir() {
+        ReportFiles::in_folder(path).json
+    } else {
+        path.to_owned()
+    };
+    let text = std::fs::read_to_string(&path).map_err(|source| ReportFileError::Read {
+        path: path.clone(),
+        source,
+    })?;
     serde_json::from_str(&text).map_err(|source| ReportFileError::Parse { path, source })
 }

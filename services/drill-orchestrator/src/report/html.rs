@@ -1,4 +1,4 @@
-use maud::{html, Markup, PreEscaped, DOCTYPE};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::html_style::STYLE;
 use super::markdown::seconds;
@@ -49,7 +49,10 @@ fn verdict(of: Verdict) -> Markup {
 
 fn head(report: &Report) -> Markup {
     let all: Vec<_> = report.drills.iter().flat_map(|drill| &drill.criteria).collect();
-    let passed = all.iter().filter(|criterion| criterion.verdict() == Verdict::Pass).count();
+    let passed = all
+        .iter()
+        .filter(|criterion| criterion.verdict() == Verdict::Pass)
+        .count();
     html! {
         header class=(class(report.verdict)) {
             h1 { "Disaster recovery drill" }
@@ -241,11 +244,22 @@ fn rollback(report: &Report) -> Markup {
 
 fn environment(report: &Report) -> Markup {
     let environment = &report.environment;
-    let kept = if environment.data_dir_kept { "" } else { " (removed at the end)" };
-    let versions: Vec<_> = environment.service_versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let kept = if environment.data_dir_kept {
+        ""
+    } else {
+        " (removed at the end)"
+    };
+    let versions: Vec<_> = environment
+        .service_versions
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
     let rows = [
         ("Target", environment.target.clone()),
-        ("Exchange", format!("{} at {}", environment.exchange, environment.exchange_base_url)),
+        (
+            "Exchange",
+            format!("{} at {}", environment.exchange, environment.exchange_base_url),
+        ),
         ("Seed", environment.seed.to_string()),
         ("Alerts to", environment.receiver.clone()),
         ("Data folder", format!("{}{kept}", environment.data_dir)),
@@ -260,7 +274,13 @@ fn environment(report: &Report) -> Markup {
 }
 
 fn contacts(report: &Report) -> Markup {
-    let or_blank = |text: &str| if text.is_empty() { "_____".to_owned() } else { text.to_owned() };
+    let or_blank = |text: &str| {
+        if text.is_empty() {
+            "_____".to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
     html! {
         h2 { "For people" }
         table {

@@ -6,7 +6,14 @@ use crate::domain::Verdict;
 /// JUnit XML: a suite per drill, a case per criterion. What was not measured is an error, not a pass.
 pub fn render_junit(report: &Report) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let of = |verdict| report.drills.iter().flat_map(|d| &d.criteria).filter(|c| c.verdict() == verdict).count();
+    let of = |verdict| {
+        report
+            .drills
+            .iter()
+            .flat_map(|d| &d.criteria)
+            .filter(|c| c.verdict() == verdict)
+            .count()
+    };
     let all: usize = report.drills.iter().map(|drill| drill.criteria.len()).sum();
     let errors = of(Verdict::Inconclusive) + of(Verdict::Aborted);
     let _ = writeln!(
@@ -17,7 +24,13 @@ pub fn render_junit(report: &Report) -> String {
         seconds(report.duration_ms)
     );
     for drill in &report.drills {
-        let count = |verdict| drill.criteria.iter().filter(|criterion| criterion.verdict() == verdict).count();
+        let count = |verdict| {
+            drill
+                .criteria
+                .iter()
+                .filter(|criterion| criterion.verdict() == verdict)
+                .count()
+        };
         let _ = writeln!(
             out,
             "  <testsuite name=\"{} {}\" timestamp=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{}\">",
@@ -31,7 +44,7 @@ pub fn render_junit(report: &Report) -> String {
         );
         for criterion in &drill.criteria {
             let (id, why) = (escape(criterion.id()), escape(criterion.why()));
-            let measured = escape(&criterion.measured_text());
+            let measured = escape(&criterion.measured_with_unit());
             let _ = write!(out, "    <testcase classname=\"{}\" name=\"{id}\">", escape(&drill.id));
             let _ = match criterion.verdict() {
                 Verdict::Pass => write!(out, "<system-out>measured: {measured}</system-out>"),

@@ -20,14 +20,22 @@ fn measured(drill: &DrillReport, id: &str) -> Option<String> {
 }
 
 fn measurement(report: &Report, name: &str) -> String {
-    report.measurement(name).map_or_else(|| BLANK.to_owned(), |m| m.value.to_string())
+    report
+        .measurement(name)
+        .map_or_else(|| BLANK.to_owned(), |m| m.value.to_string())
 }
 
 fn activation(report: &Report, drill: &DrillReport) -> Vec<String> {
     let delay = measured(drill, "t1.alert_within_5s").unwrap_or_else(|| BLANK.to_owned());
     vec![
-        format!("**Telegram Alert Delivery**: {delay} seconds (receiver: {})", report.environment.receiver),
-        format!("**Activation until fenced**: {} seconds", measurement(report, "activation_to_fence")),
+        format!(
+            "**Telegram Alert Delivery**: {delay} seconds (receiver: {})",
+            report.environment.receiver
+        ),
+        format!(
+            "**Activation until fenced**: {} seconds",
+            measurement(report, "activation_to_fence")
+        ),
         "**Deviations from Runbook**: not judged here (test 2 executes the runbook as written)".to_owned(),
     ]
 }
@@ -40,7 +48,11 @@ fn deactivation(drill: &DrillReport) -> Vec<String> {
     let procedure = measured(drill, "t2.under_5_minutes").unwrap_or_else(|| BLANK.to_owned());
     vec![
         format!("**Procedure took**: {procedure} seconds (expected: <5 minutes)"),
-        format!("**Runbook Accuracy**: {} Accurate {} Needs updates", boxed(accurate), boxed(wrong)),
+        format!(
+            "**Runbook Accuracy**: {} Accurate {} Needs updates",
+            boxed(accurate),
+            boxed(wrong)
+        ),
     ]
 }
 
@@ -56,9 +68,17 @@ fn crash(report: &Report, drill: &DrillReport) -> Vec<String> {
     let recovery = measured(drill, "t3.recovery_time").unwrap_or_else(|| BLANK.to_owned());
     let resolution = measured(drill, "t3.resolution_time").unwrap_or_else(|| BLANK.to_owned());
     vec![
-        format!("**Recovery Time**: {recovery} seconds at most (serving again: {})", each.join(", ")),
+        format!(
+            "**Recovery Time**: {recovery} seconds at most (serving again: {})",
+            each.join(", ")
+        ),
         format!("**Resolution Time**: {resolution} seconds (until every order's fate was known)"),
-        format!("**Data Loss**: {} None {} Minor {} Significant", is("none"), is("minor"), is("significant")),
+        format!(
+            "**Data Loss**: {} None {} Minor {} Significant",
+            is("none"),
+            is("minor"),
+            is("significant")
+        ),
         format!(
             "**Audit Trail Corruption**: {} None {} Detected",
             boxed(audit == Some(Verdict::Pass)),
@@ -70,11 +90,16 @@ fn crash(report: &Report, drill: &DrillReport) -> Vec<String> {
 fn reconciliation(report: &Report, drill: &DrillReport) -> Vec<String> {
     let runs = &report.reconciliation.runs;
     let mut rows: Vec<_> = Vec::new();
-    for row in runs.iter().filter(|run| run.drill == drill.id).flat_map(|run| &run.discrepancies) {
+    for row in runs
+        .iter()
+        .filter(|run| run.drill == drill.id)
+        .flat_map(|run| &run.discrepancies)
+    {
         let same = |known: &&super::DiscrepancyRow| {
-            (&known.class, &known.symbol, &known.asset, &known.exchange) == (&row.class, &row.symbol, &row.asset, &row.exchange)
+            (&known.class, &known.symbol, &known.asset, &known.exchange)
+                == (&row.class, &row.symbol, &row.asset, &row.exchange)
         };
-        match rows.iter().position(|known| same(known)) {
+        match rows.iter().position(same) {
             Some(at) if row.repaired => rows[at] = row,
             Some(_) => {}
             None => rows.push(row),
@@ -88,7 +113,11 @@ fn reconciliation(report: &Report, drill: &DrillReport) -> Vec<String> {
     };
     let script = drill.criterion("t4.script_exists").map(super::Criterion::verdict);
     let standing = |row: &super::DiscrepancyRow| {
-        if row.repaired { format!("none: repaired ({})", row.repair_result) } else { row.proposed_repair.clone() }
+        if row.repaired {
+            format!("none: repaired ({})", row.repair_result)
+        } else {
+            row.proposed_repair.clone()
+        }
     };
     vec![
         format!(
@@ -97,6 +126,10 @@ fn reconciliation(report: &Report, drill: &DrillReport) -> Vec<String> {
         ),
         format!("**Root Cause**: {}", list(&|row| row.cause.clone())),
         format!("**Action Required**: {}", list(&standing)),
-        format!("**Reconciliation script**: {} exists {} missing", boxed(script == Some(Verdict::Pass)), boxed(script == Some(Verdict::Fail))),
+        format!(
+            "**Reconciliation script**: {} exists {} missing",
+            boxed(script == Some(Verdict::Pass)),
+            boxed(script == Some(Verdict::Fail))
+        ),
     ]
 }

@@ -7,13 +7,15 @@ mod html_style;
 mod junit;
 mod markdown;
 mod markdown_tests;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 pub use document::{
     BalanceRow, Contact, Criterion, DiscrepancyRow, DrillReport, EnvironmentInfo, Form, Measurement, PositionRow,
-    Reconciliation, ReconciliationRun, Report, RollbackReport, StepRecord, SCHEMA_VERSION,
+    Reconciliation, ReconciliationRun, Report, RollbackReport, SCHEMA_VERSION, StepRecord,
 };
-pub use files::{read_report, write_report, ReportFileError, ReportFiles};
+pub use files::{ReportFileError, ReportFiles, read_report, write_report};
 pub use html::render_html;
 pub use junit::render_junit;
 pub use markdown::render_markdown;

@@ -1,4 +1,4 @@
-use maud::{html, Markup};
+use maud::{Markup, html};
 
 use super::Report;
 
@@ -47,5 +47,9 @@ fn tenths(ms: i64) -> String {
 
 fn shortened(name: &str) -> String {
     const MAX: usize = 40;
-    if name.chars().count() <= MAX { name.to_owned() } else { name.chars().take(MAX - 1).chain(['…']).collect() }
+    if name.chars().count() <= MAX {
+        name.to_owned()
+    } else {
+        name.chars().take(MAX - 1).chain(['…']).collect()
+    }
 }

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use hmac::{Hmac, KeyInit, Mac};
+use ring::signature::KeyPair;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use thunes_exchange_sim::{SimConfig, SimError, serve};
@@ -17,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 pub const KEY: &str = "sim-api-key";
 pub const SECRET: &str = "sim-api-secret";
+const OTHER_KEY: &str = "other-api-key";
+const OTHER_SECRET: &str = "other-api-secret";
+pub const ED_KEY: &str = "sim-ed-key";
 
 /// A running exchange.
 pub struct Sim {
@@ -107,6 +113,16 @@ impl Sim {
         request(self.rest, method, &path, Some(KEY), "").await
     }
 
+    /// A request of the second account, signed now.
+    pub async fn signed_as_other(&self, method: &str, path: &str, params: &str) -> Reply {
+        let query = format!("{params}&timestamp={}", now_ms());
+        let signature = sign_with(OTHER_SECRET, &query);
+        let path = format!("{path}?{query}&signature={signature}");
+        request(self.rest, method, &path, Some(OTHER_KEY), "")
+            .await
+            .expect("an answer")
+    }
+
     pub async fn order(&self, params: &str) -> Reply {
         self.signed("POST", "/api/v3/order", params).await
     }
@@ -160,7 +176,11 @@ pub fn now_ms() -> i64 {
 }
 
 pub fn sign(payload: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    sign_with(SECRET, payload)
+}
+
+fn sign_with(secret: &str, payload: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(payload.as_bytes());
     hex::encode(mac.finalize().into_bytes())
 }
@@ -242,4 +262,63 @@ impl Ws {
             }
         }
     }
+}
+
+/// An Ed25519 key pair from a fixed seed, in the forms that exchanges and clients take.
+pub struct EdKey(ring::signature::Ed25519KeyPair);
+
+const ED_SEED: [u8; 32] = [7; 32];
+
+impl EdKey {
+    pub fn new() -> Self {
+        Self(ring::signature::Ed25519KeyPair::from_seed_unchecked(&ED_SEED).unwrap())
+    }
+
+    pub fn sign(&self, payload: &str) -> String {
+        STANDARD.encode(self.0.sign(payload.as_bytes()))
+    }
+
+    /// SubjectPublicKeyInfo.
+    pub fn public_pem(&self) -> String {
+        let der = [
+            hex::decode("302a300506032b6570032100").unwrap().as_slice(),
+            self.0.public_key().as_ref(),
+        ]
+        .concat();
+        format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            STANDARD.encode(der)
+        )
+    }
+
+    /// PKCS#8.
+    pub fn private_pem(&self) -> String {
+        let der = [
+            hex::decode("302e020100300506032b657004220420").unwrap().as_slice(),
+            &ED_SEED,
+        ]
+        .concat();
+        format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der)
+        )
+    }
+}
+
+/// The default account with a second key, an Ed25519 one.
+pub fn with_ed25519(mut config: SimConfig) -> SimConfig {
+    config.accounts[0].ed25519_api_key = Some(ED_KEY.to_owned());
+    config.accounts[0].ed25519_public_key_pem = Some(EdKey::new().public_pem());
+    config
+}
+
+/// The default account and one more, called `other`, with 10 BTC.
+pub fn with_other(mut config: SimConfig) -> SimConfig {
+    let mut other = config.accounts[0].clone();
+    other.name = "other".to_owned();
+    other.api_key = OTHER_KEY.to_owned();
+    other.api_secret = OTHER_SECRET.to_owned();
+    other.balances.insert("BTC".to_owned(), 10.into());
+    config.accounts.push(other);
+    config
 }

@@ -6,6 +6,10 @@
 mod client;
 
 mod admin;
+mod ed25519;
+mod filters;
+mod foreign_clients;
+mod hostile;
 mod kill;
 mod late_orders;
 mod ledger;
@@ -13,3 +17,4 @@ mod money;
 mod orders;
 mod rest;
 mod streams;
+mod two_accounts;

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use thunes_drill::{
+    DrillConfig, DrillError, ProgressEvent, RunOptions, RunOutcome, failpoints_from_env, list_drills, run_local,
+};
 use anyhow::Context as _;
-use crate::drill_stub::{DrillConfig, DrillError, ProgressEvent, RunOptions, RunOutcome, failpoints_from_env, list_drills, run_local};
 use thunes_proto::drill::v1::DrillInfo;
 use thunes_runtime::{Settings, shutdown_on_signal};
 
@@ -16,7 +18,7 @@ fn config(context: &Context) -> anyhow::Result<DrillConfig> {
 
 pub fn list(context: &Context) -> anyhow::Result<Vec<DrillInfo>> {
     let drills = list_drills(&config(context)?).map_err(could_not_run)?;
-    let info = |drill: &crate::drill_stub::DrillDefinition| DrillInfo {
+    let info = |drill: &thunes_drill::DrillDefinition| DrillInfo {
         id: drill.id.clone(),
         title: drill.title.clone(),
         objective: drill.objective.clone(),
@@ -50,7 +52,11 @@ pub async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
     let out = context.out;
     let progress = Arc::new(move |event: &ProgressEvent| {
         // Progress is for people, also beside JSON: standard output then holds the report alone.
-        if out.json { eprintln!("{event}") } else { out.say(&event.to_string()) }
+        if out.json {
+            eprintln!("{event}")
+        } else {
+            out.say(&event.to_string())
+        }
     });
     let outcome = run_local(options, progress, stop).await.map_err(could_not_run)?;
     context.out.result(&outcome.report, || summary(&outcome))?;
@@ -69,18 +75,29 @@ fn could_not_run(error: DrillError) -> anyhow::Error {
         | DrillError::NoFailpoints => EXIT_USAGE,
         _ => EXIT_ABORTED,
     };
-    Exits { exit, message: error.to_string() }.into()
+    Exits {
+        exit,
+        message: error.to_string(),
+    }
+    .into()
 }
 
 fn summary(outcome: &RunOutcome) -> String {
     let report = &outcome.report;
     let mut text = String::from("\n");
     for drill in &report.drills {
-        text += &format!("{}  {} {} ({} ms)\n", drill.verdict, drill.id, drill.title, drill.duration_ms);
+        text += &format!(
+            "{}  {} {} ({} ms)\n",
+            drill.verdict, drill.id, drill.title, drill.duration_ms
+        );
         for criterion in &drill.criteria {
             let measured = format!("{} {}", criterion.measured_text(), criterion.unit());
             let line = format!("  {}  {}: {}", criterion.verdict(), criterion.id(), measured.trim());
-            let why = if criterion.why().is_empty() { String::new() } else { format!(" ({})", criterion.why()) };
+            let why = if criterion.why().is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", criterion.why())
+            };
             text += &format!("{line}{why}\n");
         }
     }
@@ -89,7 +106,11 @@ fn summary(outcome: &RunOutcome) -> String {
     }
     if let Some(files) = &outcome.files {
         text += &format!("\nReport: {}\n", files.html.display());
-        text += &format!("        {}\n        {}\n", files.markdown.display(), files.json.display());
+        text += &format!(
+            "        {}\n        {}\n",
+            files.markdown.display(),
+            files.json.display()
+        );
     }
     text + &format!("\nVerdict: {} after {} ms\n", report.verdict, report.duration_ms)
 }

@@ -130,7 +130,11 @@ pub async fn run(command: DrillCommand, context: &Context) -> anyhow::Result<u8>
 
 fn listed(drills: &[DrillInfo]) -> String {
     let one = |drill: &DrillInfo| {
-        let criteria: String = drill.criteria.iter().map(|criterion| format!("    {criterion}\n")).collect();
+        let criteria: String = drill
+            .criteria
+            .iter()
+            .map(|criterion| format!("    {criterion}\n"))
+            .collect();
         format!("{}  {}\n  {}\n{criteria}", drill.id, drill.title, drill.objective)
     };
     drills.iter().map(one).collect::<Vec<_>>().join("\n")
@@ -153,7 +157,10 @@ mod tests {
     #[test]
     fn a_target_is_local_or_an_address() {
         assert_eq!(parse_target("local"), Ok(Where::Local));
-        assert_eq!(parse_target("http://127.0.0.1:7105"), Ok(Where::Remote("http://127.0.0.1:7105".into())));
+        assert_eq!(
+            parse_target("http://127.0.0.1:7105"),
+            Ok(Where::Remote("http://127.0.0.1:7105".into()))
+        );
         assert!(parse_target("127.0.0.1").is_err());
     }
 

@@ -23,7 +23,9 @@ const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
 const REOPENINGS_MAX: u32 = 120;
 
 fn client(url: &str) -> anyhow::Result<DrillServiceClient<Client>> {
-    Ok(DrillServiceClient::new(thunes_rpc::connect(url).map_err(|error| Usage(error.to_string()))?))
+    Ok(DrillServiceClient::new(
+        thunes_rpc::connect(url).map_err(|error| Usage(error.to_string()))?,
+    ))
 }
 
 pub async fn list(url: &str, context: &Context) -> anyhow::Result<Vec<DrillInfo>> {
@@ -32,9 +34,18 @@ pub async fn list(url: &str, context: &Context) -> anyhow::Result<Vec<DrillInfo>
 }
 
 pub async fn report(url: &str, run_id: &str, format: ReportFormat, context: &Context) -> anyhow::Result<String> {
-    let request = GetDrillReportRequest { run_id: run_id.to_owned(), format: format.into() };
+    let request = GetDrillReportRequest {
+        run_id: run_id.to_owned(),
+        format: format.into(),
+    };
     let request = context.request(request, CALL_WITHIN);
-    Ok(answer(client(url)?.get_drill_report(request).await, SERVICE, url, "GetDrillReport")?.content)
+    Ok(answer(
+        client(url)?.get_drill_report(request).await,
+        SERVICE,
+        url,
+        "GetDrillReport",
+    )?
+    .content)
 }
 
 /// Starts a run at the orchestrator, follows it to its end, and fetches its report. Ctrl-C cancels the run.
@@ -62,7 +73,12 @@ async fn follow(url: &str, run_id: &str, stop: &CancellationToken, context: &Con
     let mut said = String::new();
     let mut cancelled = false;
     for _ in 0..REOPENINGS_MAX {
-        let request = context.request(WatchDrillRunRequest { run_id: run_id.to_owned() }, STREAM_WITHIN);
+        let request = context.request(
+            WatchDrillRunRequest {
+                run_id: run_id.to_owned(),
+            },
+            STREAM_WITHIN,
+        );
         let watching = answer(client.watch_drill_run(request).await, SERVICE, url, "WatchDrillRun");
         let mut stream = match watching {
             Ok(stream) => stream,
@@ -91,14 +107,24 @@ async fn follow(url: &str, run_id: &str, stop: &CancellationToken, context: &Con
                 return Ok(run);
             }
         }
-        let request = context.request(GetDrillRunRequest { run_id: run_id.to_owned() }, CALL_WITHIN);
-        let asked = client.get_drill_run(request).await.map(|answer| answer.into_inner().run);
+        let request = context.request(
+            GetDrillRunRequest {
+                run_id: run_id.to_owned(),
+            },
+            CALL_WITHIN,
+        );
+        let asked = client
+            .get_drill_run(request)
+            .await
+            .map(|answer| answer.into_inner().run);
         if let Ok(Some(run)) = asked.map(|run| run.filter(|run| run.state() == RunState::Ended)) {
             return Ok(run);
         }
         tokio::time::sleep(REOPEN_INTERVAL).await;
     }
-    anyhow::bail!("the orchestrator at {url} does not answer any more; ask it later with `drill show {run_id} --target {url}`")
+    anyhow::bail!(
+        "the orchestrator at {url} does not answer any more; ask it later with `drill show {run_id} --target {url}`"
+    )
 }
 
 async fn cancel(
@@ -108,14 +134,22 @@ async fn cancel(
     context: &Context,
 ) -> anyhow::Result<()> {
     eprintln!("Cancelling; the run stops after the present step and rolls back...");
-    let request = CancelDrillRunRequest { run_id: run_id.to_owned(), reason: "interrupted at the terminal".to_owned() };
+    let request = CancelDrillRunRequest {
+        run_id: run_id.to_owned(),
+        reason: "interrupted at the terminal".to_owned(),
+    };
     let request = context.request(request, CALL_WITHIN);
     answer(client.cancel_drill_run(request).await, SERVICE, url, "CancelDrillRun")?;
     Ok(())
 }
 
 async fn write_reports(url: &str, run_id: &str, folder: &Path, context: &Context) -> anyhow::Result<()> {
-    let cannot = || format!("the report cannot be written to {}; name another folder with --out", folder.display());
+    let cannot = || {
+        format!(
+            "the report cannot be written to {}; name another folder with --out",
+            folder.display()
+        )
+    };
     std::fs::create_dir_all(folder).with_context(cannot)?;
     let files = [
         ("report.json", ReportFormat::Json),
@@ -126,7 +160,9 @@ async fn write_reports(url: &str, run_id: &str, folder: &Path, context: &Context
         let text = report(url, run_id, format, context).await?;
         std::fs::write(folder.join(name), text).with_context(cannot)?;
     }
-    context.out.say(&format!("Report: {}", folder.join("report.html").display()));
+    context
+        .out
+        .say(&format!("Report: {}", folder.join("report.html").display()));
     Ok(())
 }
 
@@ -134,13 +170,27 @@ fn summary(run: &DrillRun) -> String {
     let verdict = |verdict: thunes_proto::drill::v1::Verdict| short(verdict.as_str_name(), "VERDICT_").to_owned();
     let mut text = String::new();
     for drill in &run.drills {
-        text += &format!("{}  {} ({} ms)\n", verdict(drill.verdict()), drill.id, drill.duration_ms);
+        text += &format!(
+            "{}  {} ({} ms)\n",
+            verdict(drill.verdict()),
+            drill.id,
+            drill.duration_ms
+        );
         for criterion in &drill.criteria {
             let measured = format!("{} {}", criterion.measured, criterion.unit);
-            let line = format!("  {}  {}: {}", verdict(criterion.verdict()), criterion.id, measured.trim());
+            let line = format!(
+                "  {}  {}: {}",
+                verdict(criterion.verdict()),
+                criterion.id,
+                measured.trim()
+            );
             text += &format!("{line} ({})\n", criterion.objective);
         }
     }
-    let note = if run.note.is_empty() { String::new() } else { format!(" ({})", run.note) };
+    let note = if run.note.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", run.note)
+    };
     text + &format!("\nVerdict: {}{note}\n", verdict(run.verdict()))
 }

@@ -1,0 +1,146 @@
+//! The section `[sim]` of the settings, as every THUNES process reads them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use rust_decimal::Decimal;
+use thunes_runtime::{ConfigFaults, KeyDoc, Reader, Settings};
+
+use crate::config::{CommissionIn, SimConfig};
+
+/// Where exchange-sim listens, and what it simulates.
+#[derive(Debug, Clone)]
+pub struct SimSettings {
+    /// REST and WebSocket.
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub plaintext: bool,
+    pub config: SimConfig,
+}
+
+impl SimSettings {
+    /// Reads `[sim]`.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
+        let mut r = settings.reader("sim");
+        let listen = r.parsed(
+            "listen",
+            "127.0.0.1:7110",
+            "address of REST and WebSocket API",
+            parse_addr,
+        );
+        let admin_listen = r.parsed("admin_listen", "127.0.0.1:7111", "address of the admin API", parse_addr);
+        let plaintext = r.boolean(
+            "plaintext",
+            false,
+            "listen on other than loopback addresses, without TLS",
+        );
+        let mut config = SimConfig {
+            data_dir: r.path("data_dir", "thunes-data", "folder of the exchange's own ledger"),
+            rest_addr: listen,
+            admin_addr: admin_listen,
+            seed: whole(&mut r, "seed", 1, i64::MAX, "one seed gives one walk of prices"),
+            price_tick_ms: whole(
+                &mut r,
+                "price_tick_ms",
+                500,
+                3_600_000,
+                "time between prices; 0 leaves them to the admin API",
+            ),
+            klines_csv: r
+                .optional("klines_csv", "CSV of klines to replay instead of walking")
+                .map(Into::into),
+            klines_symbol: r.text("klines_symbol", "BTCUSDT", "the symbol that the CSV belongs to"),
+            commission_bps: r.parsed("commission_bps", "10", "fee in hundredths of a percent", parse_decimal),
+            commission_in: r.parsed(
+                "commission_in",
+                "received",
+                "received, base, quote or bnb",
+                parse_commission,
+            ),
+            request_weight_per_minute: whole(
+                &mut r,
+                "request_weight_per_minute",
+                6000,
+                100_000_000,
+                "REQUEST_WEIGHT limit",
+            ),
+            orders_per_10s: whole(
+                &mut r,
+                "orders_per_10s",
+                1000,
+                100_000_000,
+                "unfilled orders in ten seconds",
+            ),
+            ..SimConfig::default()
+        };
+        if let Some(account) = config.accounts.first_mut() {
+            account.api_key = r.text("api_key", "thunes-sim-key", "API key of the account");
+            account.api_secret = r.text("api_secret", "thunes-sim-secret", "HMAC secret of the account");
+            account.balances = r.parsed(
+                "balances",
+                "USDT=100000",
+                "what the account begins with: ASSET=AMOUNT,…",
+                parse_balances,
+            );
+        }
+        if let Err(faults) = config.validate() {
+            for fault in faults {
+                r.refuse("*", "", fault);
+            }
+        }
+        let docs = r.finish()?;
+        Ok((
+            Self {
+                listen,
+                admin_listen,
+                plaintext,
+                config,
+            },
+            docs,
+        ))
+    }
+}
+
+fn whole(r: &mut Reader<'_>, key: &str, default: i64, most: i64, doc: &'static str) -> u64 {
+    u64::try_from(r.integer(key, default, 0..=most, doc)).unwrap_or(0)
+}
+
+fn parse_addr(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "an address and port, such as 127.0.0.1:7110".to_owned())
+}
+
+fn parse_decimal(text: &str) -> Result<Decimal, String> {
+    Decimal::from_str_exact(text).map_err(|_| "a decimal number".to_owned())
+}
+
+fn parse_commission(text: &str) -> Result<CommissionIn, String> {
+    match text {
+        "received" => Ok(CommissionIn::Received),
+        "base" => Ok(CommissionIn::Base),
+        "quote" => Ok(CommissionIn::Quote),
+        "bnb" => Ok(CommissionIn::Bnb),
+        _ => Err("received, base, quote or bnb".to_owned()),
+    }
+}
+
+fn parse_balances(text: &str) -> Result<BTreeMap<String, Decimal>, String> {
+    let rule = "assets with amounts, such as USDT=100000,BTC=1";
+    let one = |item: &str| {
+        let (asset, amount) = item.split_once('=').ok_or(rule)?;
+        let amount = Decimal::from_str_exact(amount.trim()).map_err(|_| rule)?;
+        if amount.is_sign_negative() {
+            Err(rule)
+        } else {
+            Ok((asset.trim().to_owned(), amount))
+        }
+    };
+    text.split(',')
+        .filter(|item| !item.trim().is_empty())
+        .map(one)
+        .collect::<Result<_, &str>>()
+        .map_err(str::to_owned)
+}
