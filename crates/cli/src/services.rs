@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use thunes_drill::DrillConfig;
 use anyhow::Context;
 use thunes_audit::AuditConfig;
+use thunes_drill::DrillConfig;
 use thunes_gateway::GatewayConfig;
 use thunes_position::PositionConfig;
 use thunes_risk::RiskConfig;

@@ -46,13 +46,16 @@ pub fn amount(value: &str, unit: &str) -> String {
 }
 
 pub fn checks(checks: &[Check]) -> String {
-    checks
-        .iter()
-        .map(|check| {
-            let mark = if check.passed { "✓" } else { "✗" };
-            format!("  {mark} {}: {} {}\n", check.name, check.value, check.bound).replace(" \n", "\n")
-        })
-        .collect()
+    let one = |check: &Check| {
+        let mark = if check.passed { "✓" } else { "✗" };
+        let bound = if check.bound.is_empty() {
+            String::new()
+        } else {
+            format!("  (must be: {})", check.bound)
+        };
+        format!("  {mark} {}: {}{bound}\n", check.name, check.value)
+    };
+    checks.iter().map(one).collect()
 }
 
 /// Where the page of a reason code is, with the code.

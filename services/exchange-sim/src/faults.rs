@@ -9,6 +9,8 @@ use crate::domain::AccountEvent;
 
 /// Faults that can be active together.
 const MAX_ACTIVE: usize = 100;
+/// Where a fault strikes that names no path.
+const ORDER_PATH: &str = "/api/v3/order";
 /// Faults that are over and still shown.
 const MAX_SPENT: usize = 100;
 
@@ -50,6 +52,8 @@ pub enum FaultKind {
     HaltSymbol,
     /// An order is refused for want of funds.
     InsufficientBalance,
+    /// A query says that there is no such order, although there is: an early -2013 is no proof.
+    HideOrder,
 }
 
 impl FaultKind {
@@ -75,7 +79,8 @@ pub struct FaultSpec {
     /// Milliseconds: of a delay or hang (default 1000), or of the skew (may be negative).
     #[serde(default)]
     pub ms: Option<i64>,
-    /// Request path; `*` is any. When absent: `POST /api/v3/order`, for 429 and 418 any request.
+    /// Request path; `*` is any. When absent: `POST /api/v3/order`, `GET` of it for `hide_order`, any request for 429
+    /// and 418.
     #[serde(default)]
     pub path: Option<String>,
     /// HTTP method; any when absent and a path is given.
@@ -309,7 +314,12 @@ fn hits_request(spec: &FaultSpec, target: Target<'_>) -> bool {
         (Some(path), _) => path == "*" || path == target.path,
         (None, true) => true,
         (None, false) => {
-            spec.kind.lasts() || (target.path == "/api/v3/order" && (spec.method.is_some() || target.method == "POST"))
+            let usual = if spec.kind == FaultKind::HideOrder {
+                "GET"
+            } else {
+                "POST"
+            };
+            spec.kind.lasts() || (target.path == ORDER_PATH && (spec.method.is_some() || target.method == usual))
         }
     };
     let method_fits = spec

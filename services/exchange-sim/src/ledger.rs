@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 
-use crate::domain::{Balance, Changes, Exchange, Fill, MarketState, Order, Transfer};
+use crate::domain::{Balance, Changes, Exchange, Fill, MarketState, NextIds, Order, Transfer};
 use crate::error::SimError;
 
 const SCHEMA: &[&str] = &[
@@ -44,8 +44,8 @@ pub struct Kept {
     pub balances: BTreeMap<String, BTreeMap<String, Balance>>,
     /// By symbol.
     pub markets: BTreeMap<String, MarketState>,
-    /// Survives a wipe.
-    pub next_order_id: u64,
+    /// Survive a wipe.
+    pub next_ids: NextIds,
 }
 
 impl Ledger {
@@ -121,14 +121,13 @@ impl Ledger {
             kept.markets.insert(symbol, state);
         }
         if let Some(row) = self
-            .rows("SELECT value FROM meta WHERE key = 'next_order_id'")
+            .rows("SELECT value FROM meta WHERE key = 'next_ids'")
             .await?
             .first()
         {
             let text: String = row.get(0);
-            kept.next_order_id = text
-                .parse()
-                .map_err(|_| self.corrupt("meta next_order_id".to_owned(), text))?;
+            let corrupt = |e: serde_json::Error| self.corrupt("meta next_ids".to_owned(), e.to_string());
+            kept.next_ids = serde_json::from_str(&text).map_err(corrupt)?;
         }
         Ok(kept)
     }
@@ -201,10 +200,6 @@ async fn write(connection: &mut SqliteConnection, exchange: &Exchange, changes: 
         ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
-        sqlx::query("INSERT INTO meta VALUES ('next_order_id', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
-            .bind(exchange.next_order_id().to_string())
-            .execute(&mut *tx)
-            .await?;
     }
     for order in changes.orders.iter().filter_map(|id| exchange.orders.get(id)) {
         sqlx::query(
@@ -242,6 +237,12 @@ async fn write(connection: &mut SqliteConnection, exchange: &Exchange, changes: 
 }
 
 async fn write_state(tx: &mut SqliteConnection, exchange: &Exchange, changes: &Changes) -> Result<(), sqlx::Error> {
+    if changes.wiped || !changes.orders.is_empty() {
+        sqlx::query("INSERT INTO meta VALUES ('next_ids', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
+            .bind(body(&exchange.next_ids()))
+            .execute(&mut *tx)
+            .await?;
+    }
     for (account, asset) in &changes.balances {
         let balance = exchange.balance(account, asset);
         sqlx::query(

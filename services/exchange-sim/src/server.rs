@@ -50,7 +50,7 @@ pub async fn serve(
         kept.transfers,
         kept.balances,
         &kept.markets,
-        kept.next_order_id,
+        kept.next_ids,
     );
 
     let faults = Arc::new(Faults::default());

@@ -187,13 +187,11 @@ fn verify(file: Option<PathBuf>, context: &Context) -> anyhow::Result<u8> {
                 report.last_seq, report.last_leaf_hash
             );
         }
-        let mark = if report.mark_compared {
-            "and matches"
-        } else {
-            "is not there, so the end of the file is unproven"
-        };
         if report.first_bad.is_none() {
-            text += &format!("The commit mark beside the file {mark}\n");
+            let known = "The commit mark beside the file agrees: no line is missing at the end.\n";
+            let unknown =
+                "There is no commit mark beside the file: whether lines are missing at its end cannot be told.\n";
+            text += if report.mark_compared { known } else { unknown };
         }
         text
     })?;

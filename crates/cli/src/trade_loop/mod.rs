@@ -27,7 +27,8 @@ use worker::Worker;
 /// How often the totals so far are shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Trades until the count, the duration or a signal ends it. Fails when an order's fate is not known in the end.
+/// Trades until the count, the duration or a signal ends it. Fails when an order's fate is not known in the end, and
+/// when not one was accepted.
 pub async fn run(args: LoopArgs, context: &Context) -> anyhow::Result<u8> {
     let (gateway, url) = context.peers.gateway()?;
     let seed = args.seed.unwrap_or_else(rand::random);
@@ -69,5 +70,10 @@ pub async fn run(args: LoopArgs, context: &Context) -> anyhow::Result<u8> {
     }
     let summary = totals.summary(run_id, seed, begun.elapsed());
     context.out.result(&summary, || summary.lines())?;
-    Ok(if summary.unknown == 0 { 0 } else { EXIT_FAILED })
+    let nothing_went = summary.submitted > 0 && summary.accepted == 0;
+    Ok(if summary.unknown > 0 || nothing_went {
+        EXIT_FAILED
+    } else {
+        0
+    })
 }

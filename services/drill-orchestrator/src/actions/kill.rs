@@ -6,7 +6,7 @@ use thunes_proto::gateway::v1::OrderState;
 use thunes_runtime::clock;
 use thunes_supervisor::embedded::Service;
 
-use super::trade_loop::{read_acks, wait_for_acks};
+use super::trade_loop::{read_record, wait_for_acks};
 use crate::action;
 use crate::domain::{Judgement, Measured, Value};
 use crate::engine::{ActionResult, Context, Kill, Outcome};
@@ -92,7 +92,7 @@ impl Kill9 {
             )
             .await?;
         remember_acknowledged(context).await?;
-        let acks_before = read_acks(&trader(context)?.acks_file)?.len();
+        let acks_before = read_record(&trader(context)?.acks_file)?.accepted().count();
         let begun_orders = until("orders to be in flight", IN_FLIGHT_WITHIN, || async {
             match context.clients().orders(&[OrderState::Intent]).await {
                 Ok(orders) if !orders.is_empty() => Ask::Yes(orders.len()),

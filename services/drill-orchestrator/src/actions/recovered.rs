@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
+use thunes_proto::gateway::v1::Order;
 use thunes_runtime::clock;
 
-use super::trade_loop::{AckLine, in_flight_at, read_acks};
+use super::trade_loop::{TraderRecord, read_record};
 use crate::action;
 use crate::domain::{
     AuditTrail, BookDifference, DataLoss, DataLossFacts, Evidence, EvidenceKind, Judgement, Measured, SimLedger,
@@ -69,8 +70,8 @@ impl JudgeRecovery {
             .trade_loop
             .as_ref()
             .ok_or_else(|| ActionError::NotMet("no trader was started".to_owned()))?;
-        let acks = read_acks(&trade_loop.acks_file)?;
-        let accepted: Vec<&AckLine> = acks.iter().filter(|line| line.accepted).collect();
+        let record = read_record(&trade_loop.acks_file)?;
+        let accepted: Vec<&Order> = record.accepted().collect();
         if accepted.is_empty() || context.crash.kills.is_empty() {
             return Err(ActionError::NotMet(
                 "no order was accepted, or nothing was killed".to_owned(),
@@ -91,7 +92,7 @@ impl JudgeRecovery {
             databases_intact: databases.holds(),
         };
         let ledger = context.sim().ledger().await?;
-        let hits = kills_hit(context, &acks).await?;
+        let hits = kills_hit(context, &record);
         let loss = facts.class();
         let why = [&book, &audit, &databases]
             .iter()
@@ -121,7 +122,7 @@ impl JudgeRecovery {
 }
 
 /// The book against the exchange, asked again until they agree or the difference has stayed.
-async fn book_part(context: &Context, accepted: &[&AckLine]) -> Result<Part, ActionError> {
+async fn book_part(context: &Context, accepted: &[&Order]) -> Result<Part, ActionError> {
     let begun = clock::instant();
     loop {
         let part = compare_book(context, accepted).await?;
@@ -132,7 +133,7 @@ async fn book_part(context: &Context, accepted: &[&AckLine]) -> Result<Part, Act
     }
 }
 
-async fn compare_book(context: &Context, accepted: &[&AckLine]) -> Result<Part, ActionError> {
+async fn compare_book(context: &Context, accepted: &[&Order]) -> Result<Part, ActionError> {
     let clients = context.clients();
     let ledger = context.sim().ledger().await?;
     let exchange = context.exchange_holding(&ledger).await?;
@@ -150,8 +151,8 @@ async fn compare_book(context: &Context, accepted: &[&AckLine]) -> Result<Part, 
         .map(|order| order.client_order_id.as_str())
         .collect();
     let mut wrong = Vec::new();
-    for line in accepted {
-        let id = &line.client_order_id;
+    for order in accepted {
+        let id = &order.client_order_id;
         if !ours.contains(id) {
             wrong.push(format!("order {id} was acknowledged and the gateway does not know it"));
         }
@@ -160,8 +161,7 @@ async fn compare_book(context: &Context, accepted: &[&AckLine]) -> Result<Part, 
                 "order {id} was acknowledged as accepted and the exchange does not have it"
             ));
         }
-        let lost = line
-            .order
+        let lost = order
             .fills
             .iter()
             .filter(|fill| !known.contains(&(fill.symbol.clone(), fill.trade_id)));
@@ -214,7 +214,7 @@ async fn compare_book(context: &Context, accepted: &[&AckLine]) -> Result<Part, 
 }
 
 /// Whether a repairing reconciliation makes the book whole; None when it could not be tried.
-async fn repair(context: &mut Context, accepted: &[&AckLine]) -> Option<bool> {
+async fn repair(context: &mut Context, accepted: &[&Order]) -> Option<bool> {
     let answer = context
         .clients()
         .reconcile(true, "DRILL: repair after the crash test")
@@ -341,13 +341,12 @@ fn sent_evidence(ledger: &SimLedger) -> Evidence {
 }
 
 /// A kill that hit nothing proves nothing.
-async fn kills_hit(context: &Context, acks: &[AckLine]) -> Result<(Judgement, Vec<Evidence>), ActionError> {
-    let orders = context.clients().orders(&[]).await?;
+fn kills_hit(context: &Context, record: &TraderRecord) -> (Judgement, Vec<Evidence>) {
     let hits = context
         .crash
         .kills
         .iter()
-        .map(|kill| (kill, in_flight_at(kill.killed_at_ms, &orders, acks)));
+        .map(|kill| (kill, record.in_flight_at(kill.killed_at_ms)));
     let hits: Vec<_> = hits.collect();
     let lines: Vec<_> = hits
         .iter()
@@ -364,5 +363,5 @@ async fn kills_hit(context: &Context, acks: &[AckLine]) -> Result<(Judgement, Ve
         Some((kill, 0)) => Judgement::inconclusive(format!("no order was in flight at the kill of {}", kill.target)),
         Some((_, count)) => Judgement::Pass(Measured::count(i64::try_from(*count).unwrap_or(i64::MAX))),
     };
-    Ok((judgement, evidence))
+    (judgement, evidence)
 }

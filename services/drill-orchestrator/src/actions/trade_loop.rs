@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,13 +11,46 @@ use crate::engine::{ActionResult, Context, Outcome, TradeLoop};
 use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
-/// One line of the trader's own record: what it was told, when.
+/// One line of the trader's own record.
 #[derive(Debug, Clone, Deserialize)]
-pub struct AckLine {
-    pub acked_at_ms: i64,
-    pub client_order_id: String,
-    pub accepted: bool,
-    pub order: Order,
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum TraderLine {
+    Sent { at_ms: i64, client_order_id: String },
+    Answered { at_ms: i64, client_order_id: String, accepted: bool, order: Box<Order> },
+    Failed { at_ms: i64, client_order_id: String },
+}
+
+/// The trader's own record: what it sent and what it was told, in its order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TraderRecord {
+    pub lines: Vec<TraderLine>,
+}
+
+impl TraderRecord {
+    /// Orders that the gateway acknowledged as accepted, as it said them.
+    pub(super) fn accepted(&self) -> impl Iterator<Item = &Order> {
+        self.lines.iter().filter_map(|line| match line {
+            TraderLine::Answered { accepted: true, order, .. } => Some(order.as_ref()),
+            TraderLine::Answered { .. } | TraderLine::Sent { .. } | TraderLine::Failed { .. } => None,
+        })
+    }
+
+    /// Orders that were on their way at that moment: sent before, and heard of only later, or never again.
+    pub(super) fn in_flight_at(&self, at_ms: i64) -> usize {
+        let (mut sent, mut last_heard) = (BTreeMap::new(), BTreeMap::new());
+        for line in &self.lines {
+            match line {
+                TraderLine::Sent { at_ms, client_order_id } => {
+                    sent.entry(client_order_id.as_str()).or_insert(*at_ms);
+                }
+                TraderLine::Answered { at_ms, client_order_id, .. } | TraderLine::Failed { at_ms, client_order_id } => {
+                    last_heard.insert(client_order_id.as_str(), *at_ms);
+                }
+            }
+        }
+        let open = |id: &str| last_heard.get(id).is_none_or(|heard_at_ms: &i64| *heard_at_ms >= at_ms);
+        sent.iter().filter(|(id, sent_at_ms)| **sent_at_ms <= at_ms && open(id)).count()
+    }
 }
 
 /// The trader answers SIGTERM when its orders are known, which can take as long as the exchange is asked.
@@ -127,14 +161,14 @@ fn note_log_starts(context: &mut Context) -> Result<(), ActionError> {
     Ok(())
 }
 
-/// Waits until `more` orders were accepted after the first `after` lines.
+/// Waits until `more` orders were accepted after the first `after`; returns how many there are now.
 pub(super) async fn wait_for_acks(path: &Path, after: usize, more: usize) -> Result<usize, ActionError> {
     until("the trader's orders to be accepted", TRADING_WITHIN, || async {
-        match read_acks(path) {
-            Ok(lines) => {
-                let accepted = lines.iter().skip(after).filter(|line| line.accepted).count();
+        match read_record(path) {
+            Ok(record) => {
+                let accepted = record.accepted().count().saturating_sub(after);
                 if accepted >= more {
-                    Ask::Yes(lines.len())
+                    Ask::Yes(after + accepted)
                 } else {
                     Ask::NotYet(format!("{accepted} accepted"))
                 }
@@ -145,8 +179,8 @@ pub(super) async fn wait_for_acks(path: &Path, after: usize, more: usize) -> Res
     .await
 }
 
-/// Every acknowledgement that the trader wrote down.
-pub(super) fn read_acks(path: &Path) -> Result<Vec<AckLine>, ActionError> {
+/// What the trader wrote down.
+pub(super) fn read_record(path: &Path) -> Result<TraderRecord, ActionError> {
     let text = std::fs::read_to_string(path).map_err(ActionError::io(format!("{} cannot be read", path.display())))?;
     let mut lines: Vec<&str> = text.lines().collect();
     // The trader may be writing its last line at this moment, or was killed at it.
@@ -154,26 +188,9 @@ pub(super) fn read_acks(path: &Path) -> Result<Vec<AckLine>, ActionError> {
         lines.pop();
     }
     let parse = |line: &&str| {
-        serde_json::from_str(line).map_err(|e| ActionError::NotMet(format!("the trader's line {line:?}: {e}")))
+        serde_json::from_str(line).map_err(|e| ActionError::NotMet(format!("the trader's line {line:?} cannot be read: {e}")))
     };
-    lines.iter().map(parse).collect()
-}
-
-/// Orders that were on their way at that moment: the gateway had begun them, and the trader had no answer yet.
-pub fn in_flight_at(at_ms: i64, orders: &[Order], acks: &[AckLine]) -> usize {
-    let acked: std::collections::BTreeMap<&str, i64> = acks
-        .iter()
-        .map(|line| (line.client_order_id.as_str(), line.acked_at_ms))
-        .collect();
-    let open = |order: &&Order| {
-        acked
-            .get(order.client_order_id.as_str())
-            .is_none_or(|acked_at| *acked_at >= at_ms)
-    };
-    let ours = orders
-        .iter()
-        .filter(|order| order.strategy_id == "drill-loop" && order.created_at_ms <= at_ms);
-    ours.filter(open).count()
+    Ok(TraderRecord { lines: lines.iter().map(parse).collect::<Result<_, _>>()? })
 }
 
 /// Ends the trader and takes the exchange's distance away; for the end and for the rollback.
@@ -206,46 +223,45 @@ impl StopTradeLoop {
 mod tests {
     use super::*;
 
-    fn order(id: &str, created_at_ms: i64) -> Order {
-        Order {
-            client_order_id: id.into(),
-            created_at_ms,
-            strategy_id: "drill-loop".into(),
-            ..Order::default()
-        }
+    fn sent(id: &str, at_ms: i64) -> TraderLine {
+        TraderLine::Sent { at_ms, client_order_id: id.into() }
     }
 
-    fn ack(id: &str, acked_at_ms: i64) -> AckLine {
-        AckLine {
-            acked_at_ms,
-            client_order_id: id.into(),
-            accepted: true,
-            order: Order::default(),
-        }
+    fn answered(id: &str, at_ms: i64) -> TraderLine {
+        TraderLine::Answered { at_ms, client_order_id: id.into(), accepted: true, order: Box::default() }
     }
 
     #[test]
-    fn p11_only_orders_that_had_begun_and_were_not_answered_count_as_in_flight() {
-        let orders = [
-            order("answered", 10),
-            order("answered later", 20),
-            order("never", 30),
-            order("begun later", 60),
+    fn p11_only_orders_that_were_sent_before_and_heard_of_later_count_as_in_flight() {
+        let failed = |id: &str, at_ms| TraderLine::Failed { at_ms, client_order_id: id.into() };
+        let lines = vec![
+            sent("answered", 10),
+            answered("answered", 40),
+            sent("answered later", 20),
+            answered("answered later", 55),
+            sent("failed, then answered later", 25),
+            failed("failed, then answered later", 30),
+            answered("failed, then answered later", 60),
+            sent("refused", 26),
+            failed("refused", 35),
+            sent("never heard of again", 30),
+            sent("sent later", 60),
+            answered("sent later", 70),
         ];
-        let acks = [ack("answered", 40), ack("answered later", 55), ack("begun later", 70)];
-        assert_eq!(in_flight_at(50, &orders, &acks), 2);
-        assert_eq!(in_flight_at(5, &orders, &acks), 0);
+        let record = TraderRecord { lines };
+        assert_eq!(record.in_flight_at(50), 3);
+        assert_eq!(record.in_flight_at(5), 0);
     }
 
     #[test]
     fn a_line_that_is_half_written_is_not_read() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("acks");
-        let line = serde_json::json!({"acked_at_ms": 1, "client_order_id": "a", "accepted": true, "via": "submit",
-            "order": {"client_order_id": "a", "fills": [{"symbol": "BTCUSDT", "trade_id": "7"}]}});
+        let line = serde_json::json!({"event": "answered", "at_ms": 1, "client_order_id": "a", "accepted": true,
+            "via": "submit", "order": {"client_order_id": "a", "fills": [{"symbol": "BTCUSDT", "trade_id": "7"}]}});
         std::fs::write(&path, format!("{line}\n{}", &line.to_string()[..20])).expect("written");
-        let acks = read_acks(&path).expect("reads");
-        assert_eq!(acks.len(), 1);
-        assert_eq!(acks[0].order.fills[0].trade_id, 7);
+        let record = read_record(&path).expect("reads");
+        assert_eq!(record.lines.len(), 1);
+        assert_eq!(record.accepted().next().expect("accepted").fills[0].trade_id, 7);
     }
 }

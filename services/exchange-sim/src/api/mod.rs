@@ -293,6 +293,9 @@ impl Api {
             Endpoint::CancelReplace => trading::cancel_replace(self, caller, params).await,
             Endpoint::CancelOrder => trading::cancel(self, caller, params).await,
             Endpoint::CancelOpenOrders => trading::cancel_open(self, caller, params).await,
+            Endpoint::QueryOrder if self.faults.strike(FaultKind::HideOrder, target).is_some() => {
+                Err(ApiError::new(-2013, "Order does not exist."))
+            }
             Endpoint::QueryOrder => account_data::query_order(&*self.engine.read().await, account, params),
             Endpoint::OpenOrders => account_data::open_orders(&*self.engine.read().await, account, params),
             Endpoint::AllOrders => account_data::all_orders(&*self.engine.read().await, account, params),

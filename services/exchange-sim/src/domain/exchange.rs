@@ -50,6 +50,15 @@ impl Changes {
     }
 }
 
+/// Ids that rise for ever, over restarts and wipes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NextIds {
+    /// Of orders.
+    pub order: u64,
+    /// Of events about orders.
+    pub execution: u64,
+}
+
 /// What the ledger keeps of a market.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MarketState {
@@ -133,9 +142,10 @@ impl Exchange {
         transfers: Vec<Transfer>,
         balances: BTreeMap<String, BTreeMap<String, Balance>>,
         markets: &BTreeMap<String, MarketState>,
-        next_order_id: u64,
+        next_ids: NextIds,
     ) {
-        self.next_order_id = next_order_id.max(1);
+        self.next_order_id = next_ids.order.max(1);
+        self.next_execution_id = next_ids.execution.max(1);
         self.next_priority = self.next_order_id;
         for (symbol, state) in markets {
             if let Some(market) = self.markets.get_mut(symbol) {
@@ -160,7 +170,6 @@ impl Exchange {
             self.index(&order);
             self.orders.insert(order.order_id, order);
         }
-        self.next_execution_id = self.next_order_id.saturating_mul(16);
         self.grant_missing();
         let seed = self.seed;
         self.markets.values_mut().for_each(|market| market.redraw(seed));
@@ -196,9 +205,12 @@ impl Exchange {
         self.changes.markets.extend(self.markets.keys().cloned());
     }
 
-    /// The id that the next order will get.
-    pub fn next_order_id(&self) -> u64 {
-        self.next_order_id
+    /// The ids that come next.
+    pub fn next_ids(&self) -> NextIds {
+        NextIds {
+            order: self.next_order_id,
+            execution: self.next_execution_id,
+        }
     }
 
     /// Gives every account that has no balances its grant.

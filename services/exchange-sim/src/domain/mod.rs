@@ -19,7 +19,7 @@ mod walk;
 pub use account::Balance;
 pub use candles::{Candle, Interval};
 pub use events::{AccountEvent, ExecutionType, MarketEvent};
-pub use exchange::{Changes, CommissionRules, Exchange, MarketState};
+pub use exchange::{Changes, CommissionRules, Exchange, MarketState, NextIds};
 pub use filters::SymbolRules;
 pub use liquidity::{Level, LiquidityRules};
 pub use market::{Market, PriceSource, PublicTrade, SymbolStatus};

@@ -44,6 +44,22 @@ async fn p4_before_and_after_differ_only_in_the_ledger() {
 }
 
 #[tokio::test]
+async fn p4_an_order_can_be_hidden_from_an_early_query() {
+    let dir = TempDir::new().unwrap();
+    let sim = Sim::start(still(dir.path())).await;
+    sim.order(&format!("{BUY}&newClientOrderId=there")).await.ok();
+    sim.fault(json!({ "kind": "hide_order", "count": 2 })).await;
+    let query = async || {
+        sim.signed("GET", "/api/v3/order", "symbol=BTCUSDT&origClientOrderId=there")
+            .await
+    };
+    assert_eq!((query().await.code(), query().await.code()), (-2013, -2013));
+    assert_eq!(query().await.ok()["status"], "FILLED");
+    assert_eq!(sim.admin_get("/admin/faults").await["hits"]["hide_order"], 2);
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn limits_halts_and_missing_funds_can_be_injected() {
     let dir = TempDir::new().unwrap();
     let sim = Sim::start(still(dir.path())).await;

@@ -32,14 +32,31 @@ fn as_process() {
     });
 }
 
-fn spawn(dir: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// Killed and reaped whatever becomes of the test.
+struct Process(Child);
+
+impl Process {
+    fn kill_9(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill_9();
+    }
+}
+
+fn spawn(dir: &Path) -> Process {
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["kill::as_process", "--exact", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    Process(child)
 }
 
 async fn place(to: std::net::SocketAddr, id: &str) -> Option<Value> {
@@ -86,8 +103,7 @@ async fn p6_what_was_answered_before_a_kill_9_is_in_the_ledger_and_the_ledger_ad
         while answered.lock().await.len() < already + 40 {
             tokio::task::yield_now().await;
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.kill_9();
         for worker in load {
             // A worker that could not even connect any more has panicked; its answers count all the same.
             let _ = worker.await;

@@ -17,7 +17,9 @@ fn facts(ledger: &Value) -> Vec<Value> {
 async fn p6_a_restart_keeps_the_ledger_and_the_ids_rise_on() {
     let dir = TempDir::new().unwrap();
     let sim = Sim::start(still(dir.path())).await;
+    let mut ws = sim.user_stream().await;
     sim.order("symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.2").await.ok();
+    let last_event = ws.event("executionReport").await["I"].as_u64().unwrap();
     let resting =
         "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.001&price=59000&newClientOrderId=rests";
     sim.order(resting).await.ok();

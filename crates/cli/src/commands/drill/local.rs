@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use thunes_drill::{
     DrillConfig, DrillError, ProgressEvent, RunOptions, RunOutcome, failpoints_from_env, list_drills, run_local,
 };
-use anyhow::Context as _;
 use thunes_proto::drill::v1::DrillInfo;
 use thunes_runtime::{Settings, shutdown_on_signal};
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
-use thunes_drill::{read_report, render_html, render_markdown};
 use serde_json::Value;
+use thunes_drill::{read_report, render_html, render_markdown};
 
 use super::{Format, ShowArgs, remote};
 use crate::call::Context;
