@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use thunes_proto::audit::v1::audit_service_client::AuditServiceClient;
 use thunes_proto::gateway::v1::gateway_service_client::GatewayServiceClient;
 use thunes_proto::position::v1::position_service_client::PositionServiceClient;
@@ -91,6 +91,12 @@ fn of_folder(folder: &Path, service: Service) -> anyhow::Result<String> {
             path.display()
         )
     })?;
+    ensure!(
+        endpoints.owner_is_alive(),
+        "the environment in {} has ended: its process {} is gone; start it again with `thunes up --data-dir {0}`",
+        folder.display(),
+        endpoints.pid
+    );
     let url = endpoints.url(service).map(str::to_owned);
     url.with_context(|| format!("the environment in {} has no {service}", folder.display()))
 }

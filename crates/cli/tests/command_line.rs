@@ -237,6 +237,26 @@ fn a_data_folder_without_a_running_environment_is_named_with_the_remedy() {
 }
 
 #[test]
+fn an_environment_that_was_killed_is_not_taken_for_a_running_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut gone = Command::new("true").spawn().expect("started");
+    gone.wait().expect("ended");
+    let text = format!(
+        "{{\"schema_version\":1,\"pid\":{},\"data_dir\":\"left\",\"seed\":1,\"started_at_ms\":0,\"services\":{{}}}}",
+        gone.id()
+    );
+    std::fs::create_dir_all(folder.path().join("left/run")).expect("folder");
+    std::fs::write(folder.path().join("left/run/endpoints.json"), text).expect("written");
+    let output = thunes(folder.path(), &["positions", "--data-dir", "left"]);
+    assert_exit(&output, 1);
+    assert!(
+        stderr(&output).contains("thunes up --data-dir left"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn every_mistake_of_a_settings_file_is_named_at_once() {
     let folder = tempfile::tempdir().expect("folder");
     let text = "[risk]\nlisten = \"here\"\nlease_ms = 1\ntypo = 1\n[risk.limits]\ndaily_loss_max = \"-5\"\n\

@@ -46,8 +46,16 @@ pub fn invalid(error: FieldError) -> Status {
     invalid_fields(vec![error])
 }
 
-/// INVALID_ARGUMENT for all fields that are wrong, each with its value and rule.
-pub fn invalid_fields(errors: Vec<FieldError>) -> Status {
+/// Most faults that one answer names: they travel in trailers, and clients bound those.
+const FAULTS_SHOWN_MAX: usize = 12;
+
+/// INVALID_ARGUMENT for the fields that are wrong (the first twelve), each with its value and rule.
+pub fn invalid_fields(mut errors: Vec<FieldError>) -> Status {
+    if errors.len() > FAULTS_SHOWN_MAX {
+        let more = errors.len() - FAULTS_SHOWN_MAX;
+        errors.truncate(FAULTS_SHOWN_MAX);
+        errors.push(FieldError::new("…", "", format!("{more} more faults")));
+    }
     let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let mut details = ErrorDetails::with_error_info(ReasonCode::InvalidArgument.as_str(), DOMAIN, HashMap::new());
     details.set_bad_request(

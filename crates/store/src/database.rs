@@ -30,6 +30,8 @@ pub enum StoreError {
     Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
     #[error("the database refused: {0}")]
     Query(#[from] sqlx::Error),
+    #[error("an audit event {event_type} of {bytes} bytes is larger than audit takes; the change that it tells of was not made")]
+    EventTooLarge { event_type: String, bytes: usize },
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
 }

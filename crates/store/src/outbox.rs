@@ -14,6 +14,12 @@ use crate::{Database, StoreError};
 
 /// Most events in one delivery.
 const BATCH_MAX: i64 = 200;
+/// Most bytes of events in one delivery; audit takes more in a request, but not without bound.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Audit refuses longer lines; an event that can never be delivered must not get into the outbox.
+const EVENT_BYTES_MAX: usize = 48 * 1024;
+/// As audit bounds it, in characters.
+const REASON_MAX: usize = 512;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -70,7 +76,11 @@ impl Outbox {
     /// # Errors
     /// When the database fails.
     pub async fn add(&self, tx: &mut Transaction<'_, Sqlite>, event: &OutboxEvent) -> Result<(), StoreError> {
-        let text = serde_json::to_string(event).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let event = OutboxEvent { reason: event.reason.chars().take(REASON_MAX).collect(), ..event.clone() };
+        let text = serde_json::to_string(&event).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        if text.len() > EVENT_BYTES_MAX {
+            return Err(StoreError::EventTooLarge { event_type: event.event_type, bytes: text.len() });
+        }
         sqlx::query("INSERT INTO outbox (event, created_ms) VALUES (?, ?)")
             .bind(text)
             .bind(clock::now_ms())
@@ -100,11 +110,17 @@ impl Outbox {
             .bind(BATCH_MAX)
             .fetch_all(&self.database.pool)
             .await?;
-        let parse = |(seq, text): (i64, String)| match serde_json::from_str(&text) {
-            Ok(event) => Ok((seq, event)),
-            Err(e) => Err(StoreError::Corrupt(format!("outbox event {seq}: {e}"))),
-        };
-        rows.into_iter().map(parse).collect()
+        let mut bytes = 0;
+        let mut batch = Vec::new();
+        for (seq, text) in rows {
+            bytes += text.len();
+            if bytes > BATCH_BYTES_MAX && !batch.is_empty() {
+                break;
+            }
+            let event = serde_json::from_str(&text).map_err(|e| StoreError::Corrupt(format!("outbox event {seq}: {e}")))?;
+            batch.push((seq, event));
+        }
+        Ok(batch)
     }
 
     fn request(&self, batch: &[(i64, OutboxEvent)]) -> AppendEventsRequest {

@@ -93,6 +93,9 @@ pub fn floor_to_step(value: Decimal, step: Decimal) -> Decimal {
     to_decimal(floored, scale).unwrap_or(value).normalize()
 }
 
+/// What the API's grammar can carry: 28 digits. The number type itself would take a little more.
+const MANTISSA_BOUND: u128 = 10u128.pow(28);
+
 fn at_scale(value: Decimal, scale: u32) -> BigInt {
     BigInt::from(value.mantissa()) * BigInt::from(10).pow(scale - value.scale())
 }
@@ -103,6 +106,7 @@ fn to_decimal(mut mantissa: BigInt, mut scale: u32) -> Option<Decimal> {
     loop {
         if scale <= Decimal::MAX_SCALE
             && let Ok(small) = i128::try_from(&mantissa)
+            && small.unsigned_abs() < MANTISSA_BOUND
             && let Ok(value) = Decimal::try_from_i128_with_scale(small, scale)
         {
             return Some(value);

@@ -75,14 +75,7 @@ pub async fn serve(
         ping_every: Duration::from_millis(config.ws_ping_ms),
         shutdown: stop.clone(),
     });
-    let public = Router::new()
-        .route("/ws-api/v3", get(upgrade))
-        .route("/ws", get(market_streams::upgrade_bare))
-        .route("/ws/{*names}", get(market_streams::upgrade_raw))
-        .route("/stream", get(market_streams::upgrade_combined))
-        .with_state(streams.clone())
-        .fallback(rest)
-        .with_state(api);
+    let public = public_router(streams.clone(), api);
     let admin = admin::router(streams);
 
     tracing::info!(
@@ -107,6 +100,17 @@ pub async fn serve(
         admin.map_err(|source| SimError::Listener { what: "admin", source })
     };
     run_both(servers, engine_task, engine_stop, stop).await
+}
+
+fn public_router(streams: Arc<Streams>, api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/ws-api/v3", get(upgrade))
+        .route("/ws", get(market_streams::upgrade_bare))
+        .route("/ws/{*names}", get(market_streams::upgrade_raw))
+        .route("/stream", get(market_streams::upgrade_combined))
+        .with_state(streams)
+        .fallback(rest)
+        .with_state(api)
 }
 
 /// Waiting requests get this long after a shutdown was asked for.

@@ -26,7 +26,7 @@ pub enum LimitsCommand {
     /// Show the limits.
     Show,
     /// Change limits; what is left out keeps its value.
-    Set(SetArgs),
+    Set(Box<SetArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -80,7 +80,7 @@ pub async fn run(command: RiskCommand, context: &Context) -> anyhow::Result<u8> 
             let limits = fetch(context).await?.limits.unwrap_or_default();
             context.out.result(&limits, || limit_lines(&limits))?;
         }
-        RiskCommand::Limits(LimitsCommand::Set(args)) => set(args, context).await?,
+        RiskCommand::Limits(LimitsCommand::Set(args)) => set(*args, context).await?,
         RiskCommand::Validate(args) => validate(args, context).await?,
     }
     Ok(0)

@@ -6,7 +6,7 @@ use thunes_proto::gateway::v1::OrderState;
 use thunes_runtime::clock;
 use thunes_supervisor::embedded::Service;
 
-use super::trade_loop::{read_record, wait_for_acks};
+use super::trade_loop::wait_for_accepted;
 use crate::action;
 use crate::domain::{Judgement, Measured, Value};
 use crate::engine::{ActionResult, Context, Kill, Outcome};
@@ -22,8 +22,8 @@ const OURS: [Service; 4] = [
 ];
 const IN_FLIGHT_WITHIN: Duration = Duration::from_secs(5);
 const BACK_WITHIN: Duration = Duration::from_secs(30);
-/// Accepted again after a kill: trading goes on.
-const ACCEPTED_AGAIN: usize = 3;
+/// Sent after everything served again, and accepted: trading goes on.
+const ACCEPTED_AGAIN: usize = 10;
 /// Longer than an order that never arrived stays in doubt.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -92,7 +92,6 @@ impl Kill9 {
             )
             .await?;
         remember_acknowledged(context).await?;
-        let acks_before = read_record(&trader(context)?.acks_file)?.accepted().count();
         let begun_orders = until("orders to be in flight", IN_FLIGHT_WITHIN, || async {
             match context.clients().orders(&[OrderState::Intent]).await {
                 Ok(orders) if !orders.is_empty() => Ask::Yes(orders.len()),
@@ -103,8 +102,9 @@ impl Kill9 {
         .await?;
         let (killed_at_ms, begun) = (clock::now_ms(), clock::instant());
         let exits = self.kill(context).await?;
-        watch_resolution(context, name, begun);
+        watch_resolution(context, name, killed_at_ms, begun);
         let recovered = self.bring_back(context, begun).await;
+        let served_at_ms = clock::now_ms();
         let (recovery_ms, trouble) = match &recovered {
             Ok(ms) => (Some(*ms), String::new()),
             Err(error) => (None, error.to_string()),
@@ -127,7 +127,7 @@ impl Kill9 {
             "from the kill until serving again",
         );
         let acks_file = trader(context)?.acks_file.clone();
-        wait_for_acks(&acks_file, acks_before, ACCEPTED_AGAIN).await?;
+        wait_for_accepted(&acks_file, served_at_ms, ACCEPTED_AGAIN).await?;
         let trading_ms = clock::elapsed_ms(begun);
         context.measure(
             format!("trading_again.{name}"),
@@ -227,14 +227,20 @@ async fn remember_acknowledged(context: &mut Context) -> Result<(), ActionError>
     Ok(())
 }
 
-/// Measures, beside the steps that follow, how long it takes until every order's fate is known again.
-fn watch_resolution(context: &mut Context, name: &str, begun: Instant) {
+/// Measures, beside the steps that follow, how long it takes until the fate of every order of before the kill is known.
+fn watch_resolution(context: &mut Context, name: &str, killed_at_ms: i64, begun: Instant) {
     let clients = context.clients().clone();
     let watch = tokio::spawn(async move {
         let known = until("every order to be known", RESOLVED_WITHIN, || async {
-            match clients.gateway_status().await {
-                Ok(status) if status.orders_in_doubt == 0 && status.resolved_since_start => Ask::Yes(()),
-                Ok(status) => Ask::NotYet(format!("{} in doubt", status.orders_in_doubt)),
+            match clients.orders(&[OrderState::Intent, OrderState::InDoubt]).await {
+                Ok(orders) => match orders
+                    .iter()
+                    .filter(|order| order.created_at_ms <= killed_at_ms)
+                    .count()
+                {
+                    0 => Ask::Yes(()),
+                    open => Ask::NotYet(format!("{open} not known")),
+                },
                 Err(error) => Ask::NotYet(error.to_string()),
             }
         });

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,9 +15,20 @@ use crate::error::ActionError;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum TraderLine {
-    Sent { at_ms: i64, client_order_id: String },
-    Answered { at_ms: i64, client_order_id: String, accepted: bool, order: Box<Order> },
-    Failed { at_ms: i64, client_order_id: String },
+    Sent {
+        at_ms: i64,
+        client_order_id: String,
+    },
+    Answered {
+        at_ms: i64,
+        client_order_id: String,
+        accepted: bool,
+        order: Box<Order>,
+    },
+    Failed {
+        at_ms: i64,
+        client_order_id: String,
+    },
 }
 
 /// The trader's own record: what it sent and what it was told, in its order.
@@ -30,9 +41,26 @@ impl TraderRecord {
     /// Orders that the gateway acknowledged as accepted, as it said them.
     pub(super) fn accepted(&self) -> impl Iterator<Item = &Order> {
         self.lines.iter().filter_map(|line| match line {
-            TraderLine::Answered { accepted: true, order, .. } => Some(order.as_ref()),
+            TraderLine::Answered {
+                accepted: true, order, ..
+            } => Some(order.as_ref()),
             TraderLine::Answered { .. } | TraderLine::Sent { .. } | TraderLine::Failed { .. } => None,
         })
+    }
+
+    /// How many of the orders that were sent from that moment on were accepted.
+    pub(super) fn accepted_since(&self, at_ms: i64) -> usize {
+        let sent = self.lines.iter().filter_map(|line| match line {
+            TraderLine::Sent {
+                at_ms: sent_at_ms,
+                client_order_id,
+            } if *sent_at_ms >= at_ms => Some(client_order_id),
+            TraderLine::Sent { .. } | TraderLine::Answered { .. } | TraderLine::Failed { .. } => None,
+        });
+        let sent: BTreeSet<&str> = sent.map(String::as_str).collect();
+        self.accepted()
+            .filter(|order| sent.contains(order.client_order_id.as_str()))
+            .count()
     }
 
     /// Orders that were on their way at that moment: sent before, and heard of only later, or never again.
@@ -43,13 +71,18 @@ impl TraderRecord {
                 TraderLine::Sent { at_ms, client_order_id } => {
                     sent.entry(client_order_id.as_str()).or_insert(*at_ms);
                 }
-                TraderLine::Answered { at_ms, client_order_id, .. } | TraderLine::Failed { at_ms, client_order_id } => {
+                TraderLine::Answered {
+                    at_ms, client_order_id, ..
+                }
+                | TraderLine::Failed { at_ms, client_order_id } => {
                     last_heard.insert(client_order_id.as_str(), *at_ms);
                 }
             }
         }
         let open = |id: &str| last_heard.get(id).is_none_or(|heard_at_ms: &i64| *heard_at_ms >= at_ms);
-        sent.iter().filter(|(id, sent_at_ms)| **sent_at_ms <= at_ms && open(id)).count()
+        sent.iter()
+            .filter(|(id, sent_at_ms)| **sent_at_ms <= at_ms && open(id))
+            .count()
     }
 }
 
@@ -141,7 +174,7 @@ impl StartTradeLoop {
             target,
             acks_file: acks_file.clone(),
         });
-        let acked = wait_for_acks(&acks_file, 0, ACKS_MIN).await?;
+        let acked = wait_for_accepted(&acks_file, 0, ACKS_MIN).await?;
         Ok(Outcome::did(format!(
             "the trader (pid {pid}) trades; {acked} orders acknowledged so far"
         )))
@@ -161,18 +194,12 @@ fn note_log_starts(context: &mut Context) -> Result<(), ActionError> {
     Ok(())
 }
 
-/// Waits until `more` orders were accepted after the first `after`; returns how many there are now.
-pub(super) async fn wait_for_acks(path: &Path, after: usize, more: usize) -> Result<usize, ActionError> {
+/// Waits until `wanted` orders that were sent from `since_ms` on were accepted; returns how many there are now.
+pub(super) async fn wait_for_accepted(path: &Path, since_ms: i64, wanted: usize) -> Result<usize, ActionError> {
     until("the trader's orders to be accepted", TRADING_WITHIN, || async {
-        match read_record(path) {
-            Ok(record) => {
-                let accepted = record.accepted().count().saturating_sub(after);
-                if accepted >= more {
-                    Ask::Yes(after + accepted)
-                } else {
-                    Ask::NotYet(format!("{accepted} accepted"))
-                }
-            }
+        match read_record(path).map(|record| record.accepted_since(since_ms)) {
+            Ok(accepted) if accepted >= wanted => Ask::Yes(accepted),
+            Ok(accepted) => Ask::NotYet(format!("{accepted} accepted")),
             Err(error) => Ask::NotYet(error.to_string()),
         }
     })
@@ -188,9 +215,12 @@ pub(super) fn read_record(path: &Path) -> Result<TraderRecord, ActionError> {
         lines.pop();
     }
     let parse = |line: &&str| {
-        serde_json::from_str(line).map_err(|e| ActionError::NotMet(format!("the trader's line {line:?} cannot be read: {e}")))
+        serde_json::from_str(line)
+            .map_err(|e| ActionError::NotMet(format!("the trader's line {line:?} cannot be read: {e}")))
     };
-    Ok(TraderRecord { lines: lines.iter().map(parse).collect::<Result<_, _>>()? })
+    Ok(TraderRecord {
+        lines: lines.iter().map(parse).collect::<Result<_, _>>()?,
+    })
 }
 
 /// Ends the trader and takes the exchange's distance away; for the end and for the rollback.
@@ -224,16 +254,31 @@ mod tests {
     use super::*;
 
     fn sent(id: &str, at_ms: i64) -> TraderLine {
-        TraderLine::Sent { at_ms, client_order_id: id.into() }
+        TraderLine::Sent {
+            at_ms,
+            client_order_id: id.into(),
+        }
     }
 
     fn answered(id: &str, at_ms: i64) -> TraderLine {
-        TraderLine::Answered { at_ms, client_order_id: id.into(), accepted: true, order: Box::default() }
+        let order = Box::new(Order {
+            client_order_id: id.into(),
+            ..Order::default()
+        });
+        TraderLine::Answered {
+            at_ms,
+            client_order_id: id.into(),
+            accepted: true,
+            order,
+        }
     }
 
     #[test]
     fn p11_only_orders_that_were_sent_before_and_heard_of_later_count_as_in_flight() {
-        let failed = |id: &str, at_ms| TraderLine::Failed { at_ms, client_order_id: id.into() };
+        let failed = |id: &str, at_ms| TraderLine::Failed {
+            at_ms,
+            client_order_id: id.into(),
+        };
         let lines = vec![
             sent("answered", 10),
             answered("answered", 40),
@@ -251,6 +296,11 @@ mod tests {
         let record = TraderRecord { lines };
         assert_eq!(record.in_flight_at(50), 3);
         assert_eq!(record.in_flight_at(5), 0);
+        assert_eq!(
+            record.accepted_since(50),
+            1,
+            "what was sent before a moment says nothing of what works since"
+        );
     }
 
     #[test]

@@ -44,10 +44,12 @@ async fn p6_a_restart_keeps_the_ledger_and_the_ids_rise_on() {
         -2010,
         "the client id is still taken by the open order"
     );
+    let mut ws = sim.user_stream().await;
     let order = sim
         .order("symbol=BTCUSDT&side=SELL&type=MARKET&quantity=0.1")
         .await
         .ok();
+    assert!(ws.event("executionReport").await["I"].as_u64().unwrap() > last_event);
     assert_eq!(order["orderId"], 3);
     assert!(order["fills"][0]["tradeId"].as_u64().unwrap() > last_trade);
     sim.price("BTCUSDT", "58900").await;
