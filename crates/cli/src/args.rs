@@ -2,7 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{audit, config, drill, kill_switch, orders, positions, reconcile, risk, serve, trade, up};
+use crate::commands::{
+    audit, config, drill, kill_switch, measure, orders, positions, reconcile, risk, serve, trade, up,
+};
 
 /// Trading with a kill-switch that holds, and drills that prove it.
 #[derive(Debug, Parser)]
@@ -106,6 +108,8 @@ pub enum Command {
     /// Rehearse disasters and measure them.
     #[command(subcommand)]
     Drill(drill::DrillCommand),
+    /// Measure this machine: order round trips, activations until fenced, memory.
+    Measure(measure::MeasureArgs),
     /// About the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),

@@ -70,7 +70,7 @@ fn ports_in_use(ports: &[(&'static str, u16)]) -> String {
         .collect();
     format!(
         "port(s) that cannot be listened on:\n{}\nstop what listens there (another `thunes up`?), or choose other ports \
-         with the `listen` settings",
+         with the `listen` settings, or any that are free with --free-ports",
         list.join("\n")
     )
 }

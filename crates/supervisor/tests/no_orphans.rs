@@ -62,8 +62,12 @@ fn role() {
         "late-child" => {
             // Tells that it lives before it is bound to its parent, and binds only when the parent is dead.
             tell(&folder);
-            let parent = std::env::var(PARENT_PID_ENV).expect("a parent").parse().expect("a pid");
-            until("the parent is dead", || gone(parent));
+            // Not when the parent looks dead: its first thread is a zombie before its last one, whose end is what
+            // the kernel tells the children of.
+            let parent: u32 = std::env::var(PARENT_PID_ENV).expect("a parent").parse().expect("a pid");
+            until("this process has another parent", || {
+                std::os::unix::process::parent_id() != parent
+            });
             die_with_parent().expect("bound to the supervisor");
             std::fs::write(folder.join("outlived"), "").expect("written");
         }

@@ -6,16 +6,18 @@ use thunes_proto::gateway::v1::{Discrepancy, DiscrepancyClass, ReconcileResponse
 use crate::action;
 use crate::domain::{Judgement, Measured};
 use crate::engine::{ActionResult, Context, ExternalTrade, Outcome, answer, short, verdict_name};
-use crate::environment::{Ask, until};
+use crate::environment::{Ask, until_every};
 use crate::error::ActionError;
 
 const REASON: &str = "DRILL: reconciliation test";
 /// What moves is asked again; a mismatch is not.
 const DETERMINED_WITHIN: Duration = Duration::from_secs(20);
+/// Each costs the exchange's request weight, of which a minute has only so much.
+const ASKED_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-enum Expected {
+pub(super) enum Expected {
     Clean,
     Discrepancies,
 }
@@ -40,58 +42,59 @@ action!(
 impl Reconcile {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let done = determined(context, self.repair).await?;
-        let (verdict, found) = (verdict_name(done.verdict()), done.discrepancies.len());
+        let found = done.discrepancies.len();
         let repaired = done
             .discrepancies
             .iter()
             .filter(|discrepancy| discrepancy.repaired)
             .count();
-        let said = format!(
-            "{verdict}: {found} discrepancies, {repaired} repaired; {} fills, {} open orders, {} balances compared",
-            done.fills_compared,
-            done.open_orders_compared,
-            done.balances.len()
-        );
-        let expected = match self.expect {
-            None => true,
-            Some(Expected::Clean) => done.verdict() == ReconcileVerdict::Clean,
-            Some(Expected::Discrepancies) => done.verdict() == ReconcileVerdict::Discrepancies,
-        };
-        let why = done.discrepancies.iter().map(one_line).collect::<Vec<_>>().join("; ");
-        let mut outcome = Outcome::did(said.clone());
-        outcome = if compared_nothing(&done) {
-            outcome.finding(
-                "as_expected",
-                Judgement::inconclusive("nothing was compared"),
-                vec![answer("Reconcile", &done)],
-            )
-        } else {
-            outcome.finding(
-                "as_expected",
-                Judgement::of_text(said, expected, format!("{verdict}: {why}")),
-                vec![answer("Reconcile", &done)],
-            )
-        };
-        if self.repair {
-            let judgement = if found == 0 {
-                Judgement::inconclusive("there was nothing to repair")
-            } else {
-                let open: Vec<_> = done
-                    .discrepancies
-                    .iter()
-                    .filter(|d| !d.repaired)
-                    .map(one_line)
-                    .collect();
-                Judgement::of_text(
-                    format!("{repaired} of {found} repaired"),
-                    open.is_empty(),
-                    open.join("; "),
-                )
-            };
-            outcome = outcome.finding("repaired", judgement, vec![answer("Reconcile with repair", &done)]);
+        let verdict = judge_verdict(&done, self.expect);
+        let outcome = Outcome::did(in_short(&done)).finding("as_expected", verdict, vec![answer("Reconcile", &done)]);
+        if !self.repair {
+            return Ok(outcome);
         }
-        Ok(outcome)
+        let judgement = if found == 0 {
+            Judgement::inconclusive("there was nothing to repair")
+        } else {
+            let open: Vec<_> = done
+                .discrepancies
+                .iter()
+                .filter(|d| !d.repaired)
+                .map(one_line)
+                .collect();
+            Judgement::of_text(
+                format!("{repaired} of {found} repaired"),
+                open.is_empty(),
+                open.join("; "),
+            )
+        };
+        Ok(outcome.finding("repaired", judgement, vec![answer("Reconcile with repair", &done)]))
     }
+}
+
+fn in_short(done: &ReconcileResponse) -> String {
+    format!(
+        "{}: {} discrepancies; {} fills, {} open orders, {} balances compared",
+        verdict_name(done.verdict()),
+        done.discrepancies.len(),
+        done.fills_compared,
+        done.open_orders_compared,
+        done.balances.len()
+    )
+}
+
+/// The verdict against what was expected; a comparison of nothing decides nothing.
+pub(super) fn judge_verdict(done: &ReconcileResponse, expected: Option<Expected>) -> Judgement {
+    if compared_nothing(done) {
+        return Judgement::inconclusive("nothing was compared");
+    }
+    let holds = match expected {
+        None => true,
+        Some(Expected::Clean) => done.verdict() == ReconcileVerdict::Clean,
+        Some(Expected::Discrepancies) => done.verdict() == ReconcileVerdict::Discrepancies,
+    };
+    let found = done.discrepancies.iter().map(one_line).collect::<Vec<_>>().join("; ");
+    Judgement::of_text(in_short(done), holds, found)
 }
 
 fn compared_nothing(done: &ReconcileResponse) -> bool {
@@ -107,17 +110,24 @@ fn one_line(discrepancy: &Discrepancy) -> String {
 }
 
 /// A reconciliation that came to a verdict. While it could not (something moved), it is tried again.
-async fn determined(context: &mut Context, repair: bool) -> Result<ReconcileResponse, ActionError> {
+pub(super) async fn determined(context: &mut Context, repair: bool) -> Result<ReconcileResponse, ActionError> {
     let clients = context.clients().clone();
-    let done = until("a reconciliation to come to a verdict", DETERMINED_WITHIN, || async {
-        match clients.reconcile(repair, REASON).await {
-            Ok(done) => match done.verdict() {
-                ReconcileVerdict::Clean | ReconcileVerdict::Discrepancies => Ask::Yes(done),
-                ReconcileVerdict::Undetermined | ReconcileVerdict::Unspecified => Ask::NotYet(done.undetermined_reason),
-            },
-            Err(error) => Ask::NotYet(error.to_string()),
-        }
-    })
+    let done = until_every(
+        ASKED_EVERY,
+        "a reconciliation to come to a verdict",
+        DETERMINED_WITHIN,
+        || async {
+            match clients.reconcile(repair, REASON).await {
+                Ok(done) => match done.verdict() {
+                    ReconcileVerdict::Clean | ReconcileVerdict::Discrepancies => Ask::Yes(done),
+                    ReconcileVerdict::Undetermined | ReconcileVerdict::Unspecified => {
+                        Ask::NotYet(done.undetermined_reason)
+                    }
+                },
+                Err(error) => Ask::NotYet(error.to_string()),
+            }
+        },
+    )
     .await?;
     context.keep_reconciliation(&done, repair);
     Ok(done)

@@ -10,7 +10,7 @@ pub use clients::Clients;
 pub use command::{Command, CommandOutcome};
 pub use leftovers::end_leftovers;
 pub use sim::SimAdmin;
-pub use wait::{Ask, until};
+pub use wait::{Ask, until, until_every};
 
 use thunes_supervisor::embedded::{Environment, Service};
 

@@ -20,7 +20,23 @@ pub enum Ask<T> {
 ///
 /// # Errors
 /// When `within` passed; the error says what was seen last.
-pub async fn until<T, F>(what: &str, within: Duration, mut ask: impl FnMut() -> F) -> Result<T, ActionError>
+pub async fn until<T, F>(what: &str, within: Duration, ask: impl FnMut() -> F) -> Result<T, ActionError>
+where
+    F: Future<Output = Ask<T>>,
+{
+    until_every(INTERVAL, what, within, ask).await
+}
+
+/// Like [`until`], for questions that cost the one who is asked: at most one in `interval`.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_every<T, F>(
+    interval: Duration,
+    what: &str,
+    within: Duration,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, ActionError>
 where
     F: Future<Output = Ask<T>>,
 {
@@ -38,6 +54,6 @@ where
                 last,
             });
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(interval).await;
     }
 }

@@ -1,0 +1,76 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// The lines of an audit trail, each of which must be JSON.
+#[derive(Debug)]
+pub struct Trail {
+    pub lines: Vec<Line>,
+}
+
+/// One line.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub seq: u64,
+    pub event_id: String,
+    pub event_type: String,
+    pub service: String,
+    pub payload: Value,
+}
+
+impl Trail {
+    /// Reads the file while nobody writes it.
+    ///
+    /// # Panics
+    /// When a line is no JSON, is cut short, or does not count on from the one before (P6).
+    pub fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert!(text.is_empty() || text.ends_with('\n'), "P6: the last line is cut short: {:?}", text.lines().last());
+        let mut lines = Vec::new();
+        for (index, raw) in text.lines().enumerate() {
+            let line: Value = serde_json::from_str(raw).unwrap_or_else(|e| panic!("P6: line {}: {e}: {raw}", index + 1));
+            let text = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("P6: no {key}: {raw}")).to_owned();
+            let seq = line["seq"].as_u64().unwrap_or_else(|| panic!("P6: no seq: {raw}"));
+            assert_eq!(seq, index as u64 + 1, "P6: the numbers do not count on: {raw}");
+            lines.push(Line {
+                seq,
+                event_id: text("event_id"),
+                event_type: text("event_type"),
+                service: text("service"),
+                payload: line["payload"].clone(),
+            });
+        }
+        Self { lines }
+    }
+
+    /// The line of that number.
+    pub fn line(&self, seq: u64) -> Option<&Line> {
+        seq.checked_sub(1).and_then(|index| self.lines.get(usize::try_from(index).ok()?))
+    }
+
+    pub fn of_type<'a>(&'a self, event_type: &'a str) -> impl Iterator<Item = &'a Line> {
+        self.lines.iter().filter(move |line| line.event_type == event_type)
+    }
+
+    /// Asserts that each producer's events stand there once and in the producer's own order (P7), and returns how many
+    /// each has.
+    ///
+    /// # Panics
+    /// When a number is missing, comes twice or comes out of order.
+    pub fn assert_each_producer_counts_on(&self) -> BTreeMap<String, u64> {
+        let mut last: BTreeMap<String, u64> = BTreeMap::new();
+        for line in &self.lines {
+            let parts: Vec<&str> = line.event_id.split(':').collect();
+            let [producer, incarnation, number] = parts[..] else { continue };
+            if producer == "req" {
+                continue;
+            }
+            let number: u64 = number.parse().unwrap_or_else(|_| panic!("P7: event id {}", line.event_id));
+            let before = last.entry(format!("{producer}:{incarnation}")).or_default();
+            assert_eq!(number, *before + 1, "P7: after {before} of {producer} comes {}", line.event_id);
+            *before = number;
+        }
+        last
+    }
+}

@@ -1,0 +1,10 @@
+//! The promises of THUNES, each attacked over real processes: SIGKILL and SIGSTOP at random and at chosen moments, an
+//! exchange that answers late, twice or never. A test is named after the promise that it tries to break.
+
+mod p1_fence;
+mod p1_schedules;
+mod p2_unknown_means_no;
+mod p3_survival;
+
+/// The binary that cargo built for these tests.
+const THUNES: &str = env!("CARGO_BIN_EXE_thunes");
