@@ -20,7 +20,10 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { folder: tempfile::tempdir().expect("a temporary folder"), _turn: turn }
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            _turn: turn,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -34,13 +37,24 @@ impl Place {
             command.env_remove(name);
         }
         std::fs::create_dir_all(self.path("tmp")).expect("folder");
-        command.args(args).current_dir(self.folder.path()).env("TMPDIR", self.path("tmp"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("TMPDIR", self.path("tmp"));
         command
     }
 
     fn run(&self, args: &[&str], failpoints: &str) -> Output {
-        let output = self.thunes(args).env("THUNES_DRILL_FAILPOINTS", failpoints).output().expect("thunes runs");
-        println!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output = self
+            .thunes(args)
+            .env("THUNES_DRILL_FAILPOINTS", failpoints)
+            .output()
+            .expect("thunes runs");
+        println!(
+            "{}\n{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         output
     }
 
@@ -66,7 +80,11 @@ impl Place {
     fn nothing_runs(&self) {
         let begun = Instant::now();
         while !self.processes().is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "still running: {:#?}", self.processes());
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "still running: {:#?}",
+                self.processes()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -74,21 +92,49 @@ impl Place {
 
 fn criteria(report: &Value) -> Vec<(String, String, Value)> {
     let drills = report["drills"].as_array().expect("drills");
-    let all = drills.iter().flat_map(|drill| drill["criteria"].as_array().expect("criteria"));
+    let all = drills
+        .iter()
+        .flat_map(|drill| drill["criteria"].as_array().expect("criteria"));
     let text = |value: &Value| value.as_str().expect("text").to_owned();
-    all.map(|criterion| (text(&criterion["id"]), text(&criterion["verdict"]), criterion["measured"].clone())).collect()
+    all.map(|criterion| {
+        (
+            text(&criterion["id"]),
+            text(&criterion["verdict"]),
+            criterion["measured"].clone(),
+        )
+    })
+    .collect()
 }
 
 fn verdict_of<'a>(all: &'a [(String, String, Value)], id: &str) -> &'a str {
-    &all.iter().find(|(known, _, _)| known == id).unwrap_or_else(|| panic!("{id} is not in the report")).1
+    &all.iter()
+        .find(|(known, _, _)| known == id)
+        .unwrap_or_else(|| panic!("{id} is not in the report"))
+        .1
 }
 
 /// Every criterion that the paper form asks for, by its own id.
 const OF_THE_FORM: &[&str] = &[
-    "t1.kill_switch_activated", "t1.alert_within_5s", "t1.buy_denied", "t1.sell_allowed", "t1.audit_logged",
-    "t2.deactivated", "t2.runbook_followed", "t2.trading_enabled", "t2.audit_logged", "t2.no_deviation", "t2.under_5_minutes",
-    "t3.restarted", "t3.positions_recovered", "t3.audit_intact", "t3.no_data_loss", "t3.clean_logs",
-    "t4.positions_match", "t4.explained", "t4.process_documented", "t4.script_exists",
+    "t1.kill_switch_activated",
+    "t1.alert_within_5s",
+    "t1.buy_denied",
+    "t1.sell_allowed",
+    "t1.audit_logged",
+    "t2.deactivated",
+    "t2.runbook_followed",
+    "t2.trading_enabled",
+    "t2.audit_logged",
+    "t2.no_deviation",
+    "t2.under_5_minutes",
+    "t3.restarted",
+    "t3.positions_recovered",
+    "t3.audit_intact",
+    "t3.no_data_loss",
+    "t3.clean_logs",
+    "t4.positions_match",
+    "t4.explained",
+    "t4.process_documented",
+    "t4.script_exists",
 ];
 
 #[test]
@@ -106,16 +152,29 @@ fn p11_the_whole_drill_passes_on_a_healthy_system_and_every_verdict_was_measured
     }
     assert_eq!(report["environment"]["receiver"], "standin");
     assert_eq!(report["environment"]["seed"], 11);
-    assert_eq!(report["reconciliation"]["discrepancies_found"], report["reconciliation"]["discrepancies_repaired"]);
+    assert_eq!(
+        report["reconciliation"]["discrepancies_found"],
+        report["reconciliation"]["discrepancies_repaired"]
+    );
     assert_eq!(report["rollback"]["outcome"], "DONE", "{:#}", report["rollback"]);
     let html = std::fs::read_to_string(place.path("report/report.html")).expect("report.html");
     let markdown = std::fs::read_to_string(place.path("report/report.md")).expect("report.md");
     for id in OF_THE_FORM {
-        assert!(html.contains(id) && markdown.contains(id), "{id} is not in the rendered reports");
+        assert!(
+            html.contains(id) && markdown.contains(id),
+            "{id} is not in the rendered reports"
+        );
     }
-    assert!(markdown.contains("- [x] Telegram alert received within 5 seconds"), "{markdown}");
+    assert!(
+        markdown.contains("- [x] Telegram alert received within 5 seconds"),
+        "{markdown}"
+    );
     place.nothing_runs();
-    assert_eq!(std::fs::read_dir(place.path("tmp")).expect("tmp").count(), 0, "the environment's folder is removed");
+    assert_eq!(
+        std::fs::read_dir(place.path("tmp")).expect("tmp").count(),
+        0,
+        "the environment's folder is removed"
+    );
 }
 
 /// Runs one drill in an environment that was damaged on purpose; the named criterion must say so.
@@ -133,26 +192,50 @@ fn canary(drill: &str, failpoints: &str, broken: &str, healthy: &[&str]) {
 
 #[test]
 fn p3_a_risk_that_forgets_the_switch_on_restart_fails_the_drill_by_name() {
-    let healthy = ["t1.kill_switch_activated", "t1.buy_denied", "t1.sell_allowed", "t1.audit_logged"];
+    let healthy = [
+        "t1.kill_switch_activated",
+        "t1.buy_denied",
+        "t1.sell_allowed",
+        "t1.audit_logged",
+    ];
     canary("T1", "risk:risk.restore.forget=break", "t1.survives_restart", &healthy);
 }
 
 #[test]
 fn p5_a_position_that_loses_fills_fails_the_drill_by_name() {
     let healthy = ["t3.audit_intact", "t3.no_order_sent_twice", "t3.restarted"];
-    canary("crash-recovery", "position:position.record.lose_fill=break", "t3.positions_recovered", &healthy);
+    canary(
+        "crash-recovery",
+        "position:position.record.lose_fill=break",
+        "t3.positions_recovered",
+        &healthy,
+    );
 }
 
 #[test]
 fn p6_an_audit_that_breaks_its_chain_fails_the_drill_by_name() {
-    canary("T3", "audit:audit.append.break_chain=break", "t3.audit_intact", &["t3.no_order_sent_twice"]);
+    canary(
+        "T3",
+        "audit:audit.append.break_chain=break",
+        "t3.audit_intact",
+        &["t3.no_order_sent_twice"],
+    );
 }
 
 /// Starts a run and waits until it has said `wanted`.
 fn started(place: &Place, args: &[&str], wanted: &str) -> Child {
-    let mut child = place.thunes(args).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("thunes runs");
+    let mut child = place
+        .thunes(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("thunes runs");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let found = lines.by_ref().map_while(Result::ok).inspect(|line| println!("{line}")).any(|line| line.contains(wanted));
+    let found = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .inspect(|line| println!("{line}"))
+        .any(|line| line.contains(wanted));
     assert!(found, "it never said {wanted:?}");
     // Somebody must go on reading, or the run stops at a full pipe.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
@@ -160,7 +243,10 @@ fn started(place: &Place, args: &[&str], wanted: &str) -> Child {
 }
 
 fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill");
+    let sent = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status()
+        .expect("kill");
     assert!(sent.success());
 }
 
@@ -177,18 +263,36 @@ fn p10_sigkill_of_the_orchestrator_leaves_no_process_and_the_next_start_puts_the
     let output = place.run(&["drill", "run", "T4", "--data-dir", "data", "--out", "second"], "");
     let first = place.report("first");
     assert_eq!(first["verdict"], "ABORTED");
-    assert!(first["note"].as_str().is_some_and(|note| note.contains("ended without a word")), "{}", first["note"]);
+    assert!(
+        first["note"]
+            .as_str()
+            .is_some_and(|note| note.contains("ended without a word")),
+        "{}",
+        first["note"]
+    );
     assert_eq!(first["rollback"]["outcome"], "DONE", "{:#}", first["rollback"]);
-    assert_eq!(place.report("second")["verdict"], "PASS", "{:#?}", criteria(&place.report("second")));
+    assert_eq!(
+        place.report("second")["verdict"],
+        "PASS",
+        "{:#?}",
+        criteria(&place.report("second"))
+    );
     assert_eq!(output.status.code(), Some(0));
     place.nothing_runs();
-    assert!(place.path("data/logs/audit_trail.jsonl").is_file(), "a folder that was named is kept");
+    assert!(
+        place.path("data/logs/audit_trail.jsonl").is_file(),
+        "a folder that was named is kept"
+    );
 }
 
 #[test]
 fn p10_ctrl_c_stops_after_the_present_step_rolls_back_and_exits_with_4() {
     let place = Place::new();
-    let mut child = started(&place, &["drill", "run", "--out", "report"], "Create an open position: done");
+    let mut child = started(
+        &place,
+        &["drill", "run", "--out", "report"],
+        "Create an open position: done",
+    );
     signal(&child, "-INT");
     assert_eq!(child.wait().expect("reaped").code(), Some(4));
     let report = place.report("report");
@@ -209,13 +313,24 @@ fn p11_a_criterion_that_no_probe_can_measure_is_inconclusive_and_exits_with_3() 
         [[criterion]]\nid = \"own.repaired\"\nobjective = \"it was repaired\"\n";
     std::fs::create_dir(place.path("drills")).expect("folder");
     std::fs::write(place.path("drills/own.toml"), own).expect("written");
-    std::fs::write(place.path("settings.toml"), "[drill]\ndrills_dir = \"drills\"\nfrequency = \"Weekly\"\n").expect("written");
-    let output = place.run(&["--config", "settings.toml", "drill", "run", "own", "--out", "report"], "");
+    std::fs::write(
+        place.path("settings.toml"),
+        "[drill]\ndrills_dir = \"drills\"\nfrequency = \"Weekly\"\n",
+    )
+    .expect("written");
+    let output = place.run(
+        &["--config", "settings.toml", "drill", "run", "own", "--out", "report"],
+        "",
+    );
     let report = place.report("report");
     assert_eq!(report["verdict"], "INCONCLUSIVE");
     assert_eq!(criteria(&report)[0].2, Value::Null);
     assert_eq!(output.status.code(), Some(3));
-    assert!(std::fs::read_to_string(place.path("report/report.md")).expect("report.md").contains("Weekly"));
+    assert!(
+        std::fs::read_to_string(place.path("report/report.md"))
+            .expect("report.md")
+            .contains("Weekly")
+    );
 }
 
 #[test]
@@ -224,7 +339,11 @@ fn a_drill_that_there_is_not_and_a_file_that_is_wrong_are_usage_errors_with_exit
     let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let unknown = place.run(&["drill", "run", "T9"], "");
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(said(&unknown).contains("T9") && said(&unknown).contains("kill-switch-activation"), "{}", said(&unknown));
+    assert!(
+        said(&unknown).contains("T9") && said(&unknown).contains("kill-switch-activation"),
+        "{}",
+        said(&unknown)
+    );
     std::fs::create_dir(place.path("drills")).expect("folder");
     let wrong = "id = \"OWN\"\ntitle = \"Own\"\nobjective = \"o\"\n[[step]]\nname = \"n\"\naction = \"explode\"\n\
         [[criterion]]\nid = \"own.x\"\nobjective = \"x\"\n";
@@ -235,5 +354,8 @@ fn a_drill_that_there_is_not_and_a_file_that_is_wrong_are_usage_errors_with_exit
     for part in ["own.toml", "step[1].action", "explode", "open_position"] {
         assert!(said(&refused).contains(part), "{part} is not in {}", said(&refused));
     }
-    assert!(!place.path("drill-report").exists(), "nothing ran, so there is no report");
+    assert!(
+        !place.path("drill-report").exists(),
+        "nothing ran, so there is no report"
+    );
 }

@@ -4,7 +4,13 @@
 mod p1_fence;
 mod p1_schedules;
 mod p2_unknown_means_no;
+mod p3_full_disk;
 mod p3_survival;
+mod p4_sent_once;
+mod p5_fills;
+mod p6_audit;
+mod p7_events;
+mod p8_money;
 
 /// The binary that cargo built for these tests.
 const THUNES: &str = env!("CARGO_BIN_EXE_thunes");

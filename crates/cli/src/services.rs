@@ -120,7 +120,10 @@ pub fn read_all(services: &[Service], settings: &Settings) -> Result<Vec<(Servic
     for &service in services {
         match (Configured::read(service, settings), &mut faulty) {
             (Ok((configured, _)), _) => all.push((service, configured)),
-            (Err(faults), Some(known)) => known.faults.extend(faults.faults),
+            (Err(faults), Some(known)) => {
+                // A section that does not exist is seen by every service.
+                known.faults.extend(faults.faults.into_iter().filter(|f| !f.key.starts_with('[')));
+            }
             (Err(faults), none) => *none = Some(faults),
         }
     }

@@ -2,10 +2,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use crate::TraceLayer;
 
@@ -90,15 +90,16 @@ pub async fn serve(
     };
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let routes = routes.add_service(health_service).add_service(v1).add_service(v1alpha);
+    // Small answers must not wait for an acknowledgement of the one before.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let drained = shutdown.clone();
     let server = Server::builder()
         .timeout(CALL_TIMEOUT)
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .layer(TraceLayer)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned());
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned());
     tokio::select! {
         result = server => Ok(result?),
         () = async { drained.cancelled().await; tokio::time::sleep(DRAIN_TIMEOUT).await } => Ok(()),

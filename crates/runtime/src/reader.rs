@@ -38,6 +38,9 @@ pub struct KeyDoc {
     pub doc: &'static str,
 }
 
+/// Every section that a settings file can have.
+const SECTIONS: &[&str] = &["risk", "position", "audit", "gateway", "sim", "drill", "telegram"];
+
 /// Reads one section key by key, gathering every fault instead of stopping at the first.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -173,6 +176,10 @@ impl<'a> Reader<'a> {
                 self.faults.push(Fault { key, value, rule: "no such setting; see docs/CONFIGURATION.md".into() });
             }
         }
+        for section in self.settings.file.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
+            let rule = format!("no such section; there are {}", SECTIONS.join(", "));
+            self.faults.push(Fault { key: format!("[{section}]"), value: String::new(), rule });
+        }
         if self.faults.is_empty() {
             return Ok(self.docs);
         }
@@ -201,25 +208,25 @@ mod tests {
 
     #[test]
     fn several_mistakes_are_named_at_once() {
-        let settings = Settings::from_toml("[risk]\nport = 99999\nfast = \"maybe\"\ntypo = 1\n[risk.limits]\nx = 1\n")
+        let settings = Settings::from_toml("[risk]\nport = 99999\nfast = \"maybe\"\ntypo = 1\n[risk.limits]\nx = 1\n[gatway]\ny = 1\n")
             .expect("toml");
         let mut reader = settings.reader("risk");
         reader.integer("port", 7101, 1..=65535, "");
         reader.boolean("fast", false, "");
-        let faults = reader.finish().expect_err("four faults");
+        let faults = reader.finish().expect_err("five faults");
         let keys: Vec<_> = faults.faults.iter().map(|f| f.key.as_str()).collect();
-        assert_eq!(keys, ["risk.port", "risk.fast", "risk.limits.x", "risk.typo"]);
+        assert_eq!(keys, ["risk.port", "risk.fast", "risk.limits.x", "risk.typo", "[gatway]"]);
         let shown = faults.to_string();
         assert!(shown.contains("99999") && shown.contains("1 to 65535"), "{shown}");
     }
 
     #[test]
     fn flags_win_over_the_environment_and_that_over_the_file() {
-        let mut settings = Settings::from_toml("[a]\nx = 1\ny = 1\nz = 1\n").expect("toml");
-        settings.environment.insert("THUNES_A_Y".into(), "2".into());
-        settings.environment.insert("THUNES_A_Z".into(), "2".into());
-        let settings = settings.with("a.z", "3");
-        let mut reader = settings.reader("a");
+        let mut settings = Settings::from_toml("[sim]\nx = 1\ny = 1\nz = 1\n").expect("toml");
+        settings.environment.insert("THUNES_SIM_Y".into(), "2".into());
+        settings.environment.insert("THUNES_SIM_Z".into(), "2".into());
+        let settings = settings.with("sim.z", "3");
+        let mut reader = settings.reader("sim");
         let got = ["x", "y", "z"].map(|key| reader.integer(key, 0, 0..=9, ""));
         assert_eq!(got, [1, 2, 3]);
         reader.finish().expect("no faults");

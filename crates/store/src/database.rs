@@ -30,8 +30,6 @@ pub enum StoreError {
     Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
     #[error("the database refused: {0}")]
     Query(#[from] sqlx::Error),
-    #[error("an audit event {event_type} of {bytes} bytes is larger than audit takes; the change that it tells of was not made")]
-    EventTooLarge { event_type: String, bytes: usize },
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
 }
@@ -39,7 +37,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the file itself is the trouble, as against a passing fault.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Corrupt(_) | Self::Migrate { .. })
+        matches!(self, Self::Damaged { .. } | Self::Corrupt(_))
     }
 }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::Digest;
 use sqlx::{Sqlite, Transaction};
 use thunes_proto::audit::v1::audit_service_client::AuditServiceClient;
 use thunes_proto::audit::v1::{AppendEventsRequest, NewEvent};
@@ -49,6 +50,17 @@ impl OutboxEvent {
     }
 }
 
+/// An event that audit would never take would hold up all behind it: its payload is replaced by its size and hash.
+fn bounded(event: OutboxEvent) -> OutboxEvent {
+    let payload = event.payload.to_string();
+    if payload.len() <= EVENT_BYTES_MAX {
+        return event;
+    }
+    let hash = hex::encode(sha2::Sha256::digest(&payload));
+    let short = serde_json::json!({ "too_large": true, "bytes": payload.len(), "sha256": hash });
+    OutboxEvent { payload: short, ..event }
+}
+
 /// How much audit does not have yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OutboxStatus {
@@ -77,10 +89,8 @@ impl Outbox {
     /// When the database fails.
     pub async fn add(&self, tx: &mut Transaction<'_, Sqlite>, event: &OutboxEvent) -> Result<(), StoreError> {
         let event = OutboxEvent { reason: event.reason.chars().take(REASON_MAX).collect(), ..event.clone() };
+        let event = bounded(event);
         let text = serde_json::to_string(&event).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        if text.len() > EVENT_BYTES_MAX {
-            return Err(StoreError::EventTooLarge { event_type: event.event_type, bytes: text.len() });
-        }
         sqlx::query("INSERT INTO outbox (event, created_ms) VALUES (?, ?)")
             .bind(text)
             .bind(clock::now_ms())

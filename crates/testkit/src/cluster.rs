@@ -77,9 +77,11 @@ impl Cluster {
         })
         .await;
         // The gate judges by the book, which risk must have heard of.
-        until_ok("risk follows the book", READY_WITHIN, async || {
+        until_ok("risk follows the book and the prices", READY_WITHIN, async || {
             let status = self.calls.risk_status().await.map_err(|s| s.to_string())?;
-            if status.positions_fresh { Ok(()) } else { Err(format!("{status:?}")) }
+            // Limit orders are held against a last price.
+            let knows = status.positions_fresh && !status.prices.is_empty();
+            if knows { Ok(()) } else { Err(format!("{status:?}")) }
         })
         .await;
     }

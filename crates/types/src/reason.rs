@@ -69,6 +69,7 @@ reason_codes! {
     FillConflict = "FILL_CONFLICT",
     BaselineConflict = "BASELINE_CONFLICT",
     AmountOverflow = "AMOUNT_OVERFLOW",
+    KillSwitchContended = "KILL_SWITCH_CONTENDED",
     // Audit.
     ProducerGap = "PRODUCER_GAP",
     ProducerConflict = "PRODUCER_CONFLICT",

@@ -4,13 +4,22 @@ use std::sync::Arc;
 
 use thunes_binance::{CallError, ErrorKind};
 use thunes_proto::gateway::v1::{CancelAllOrdersResponse, CancelFailure};
-use thunes_types::{ClientOrderId, ReasonCode, Symbol};
+use thunes_store::{begin_write, OutboxEvent};
+use thunes_types::{ClientOrderId, Reason, ReasonCode, Symbol};
 
 use crate::domain::order::{ExchangeWord, OrderState};
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::store::{self, OrderRow};
 use crate::wire::state_of;
+
+/// Checks a reason that may be left out.
+///
+/// # Errors
+/// Names the rule.
+pub(crate) fn optional_reason(text: &str) -> Result<(), thunes_types::FieldError> {
+    if text.is_empty() { Ok(()) } else { Reason::parse(text).map(|_| ()) }
+}
 
 impl Engine {
     /// Cancels one order and gives its state after that. An order that has ended is given as it is.
@@ -44,6 +53,26 @@ impl Engine {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Tells the trail who wanted orders canceled and why. On the side: cancelling goes on when the journal cannot be
+    /// written.
+    pub(crate) fn note_cancel(self: &Arc<Self>, what: &str, reason: &str, actor: &str) {
+        let payload = serde_json::json!({ "orders": what });
+        let event = OutboxEvent::now("CANCEL_REQUESTED", reason, actor, payload);
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            let write = async {
+                let mut tx = begin_write(&engine.database.pool).await?;
+                engine.outbox.add(&mut tx, &event).await?;
+                tx.commit().await?;
+                Ok::<(), GatewayError>(())
+            };
+            match write.await {
+                Ok(()) => engine.outbox.wake(),
+                Err(error) => tracing::error!(%error, "a request to cancel is not in the journal"),
+            }
+        });
     }
 
     /// Cancels every order of ours that has not ended, and says which ones are confirmed.

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thunes_binance::{BinanceClient, TimeEstimate, TimeSync};
@@ -44,6 +44,8 @@ pub(crate) struct Engine {
     pub resolved_since_start: AtomicBool,
     pub fills_waiting: Notify,
     pub doubts_waiting: Notify,
+    /// The highest halted epoch that is on this gateway's disk.
+    pub persisted_epoch: AtomicI64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -81,6 +83,7 @@ impl Engine {
             resolved_since_start: AtomicBool::new(false),
             fills_waiting: Notify::new(),
             doubts_waiting: Notify::new(),
+            persisted_epoch: AtomicI64::new(highest_halted_epoch),
         })
     }
 

@@ -68,10 +68,12 @@ impl Engine {
         store::mark_delivered(&mut tx, &ids, answer.revision).await?;
         tx.commit().await?;
         let orders: BTreeSet<&str> = rows.iter().map(|row| row.fill.client_order_id.as_str()).collect();
+        // Each gets its turn, whatever became of the others: they are marked as delivered already.
+        let mut failed = None;
         for id in orders {
-            self.settle_if_ended(id, answer.revision).await?;
+            failed = self.settle_if_ended(id, answer.revision).await.err().or(failed);
         }
-        Ok(true)
+        failed.map_or(Ok(true), Err)
     }
 
     async fn settle_if_ended(&self, client_order_id: &str, revision: i64) -> Result<(), GatewayError> {

@@ -10,6 +10,7 @@ use thunes_types::{ClientOrderId, Symbol};
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
+use crate::cancel::optional_reason;
 use crate::engine::Engine;
 use crate::questions::balances_to_wire;
 use crate::wire::wish_of;
@@ -34,7 +35,11 @@ impl GatewayService for GatewayGrpc {
     }
 
     async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Result<Response<CancelOrderResponse>, Status> {
-        let id = ClientOrderId::parse(&request.into_inner().client_order_id).map_err(invalid)?;
+        let actor = actor_of(request.metadata());
+        let request = request.into_inner();
+        let id = ClientOrderId::parse(&request.client_order_id).map_err(invalid)?;
+        optional_reason(&request.reason).map_err(invalid)?;
+        self.engine.note_cancel(id.as_str(), &request.reason, &actor);
         let order = self.engine.cancel(&id).await?;
         Ok(Response::new(CancelOrderResponse { order: Some(self.engine.shown(&order).await?) }))
     }
@@ -43,10 +48,13 @@ impl GatewayService for GatewayGrpc {
         &self,
         request: Request<CancelAllOrdersRequest>,
     ) -> Result<Response<CancelAllOrdersResponse>, Status> {
-        let symbol = request.into_inner().symbol;
+        let actor = actor_of(request.metadata());
+        let CancelAllOrdersRequest { symbol, reason } = request.into_inner();
         if !symbol.is_empty() {
             Symbol::parse(&symbol).map_err(invalid)?;
         }
+        optional_reason(&reason).map_err(invalid)?;
+        self.engine.note_cancel(if symbol.is_empty() { "all" } else { &symbol }, &reason, &actor);
         Ok(Response::new(self.engine.cancel_all(&symbol).await?))
     }
 

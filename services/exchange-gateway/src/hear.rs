@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thunes_proto::types::v1::{Fill, Side as WireSide};
 use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint, OutboxEvent, StoreError};
-use thunes_types::{checked_add, parse_decimal, Decimal};
+use thunes_types::parse_decimal;
 
 use crate::domain::holdings::{effects, FillEffect};
 use crate::domain::order::{ExchangeWord, OrderState, Side};
@@ -33,17 +33,17 @@ impl Engine {
         let mut new_fills = Vec::new();
         for fill in fills {
             let fill = self.complete(fill, &order);
-            if store::insert_fill(&mut tx, &fill).await? {
-                for (asset, change) in effects(&effect_of(&fill)?)? {
-                    store::add_to_holding(&mut tx, &asset, change).await?;
-                }
+            if self.write_fill(&mut tx, &fill).await? {
                 new_fills.push(fill);
             }
         }
         let next = before.hear(word);
         let executed = next.as_ref().map_or(before.executed_quantity, |b| b.executed_quantity);
-        let missing = executed > filled_quantity(&mut tx, client_order_id).await?;
+        let missing = executed > store::filled_quantity(&mut tx, client_order_id).await?;
         if next.is_none() && new_fills.is_empty() && missing == order.fills_missing {
+            drop(tx);
+            // What is kept in memory may be older than what is written.
+            self.after_change(&order, false).await?;
             return Ok(Some(order));
         }
         order.fills_missing = missing;
@@ -69,16 +69,36 @@ impl Engine {
         Ok(Some(order))
     }
 
+    /// Writes a fill and moves the holdings by it, once; says whether it is new.
+    ///
+    /// # Errors
+    /// When the journal cannot be written or a sum does not fit.
+    pub(crate) async fn write_fill(
+        &self,
+        tx: &mut sqlx::Transaction<'_, sqlx::Sqlite>,
+        fill: &Fill,
+    ) -> Result<bool, GatewayError> {
+        if !store::insert_fill(tx, fill).await? {
+            return Ok(false);
+        }
+        if store::moves_holdings(tx, &fill.symbol, fill.trade_id).await? {
+            for (asset, change) in effects(&effect_of(fill)?)? {
+                store::add_to_holding(tx, &asset, change).await?;
+            }
+        }
+        Ok(true)
+    }
+
     /// Keeps the list for risk current, and wakes who has work now.
     pub(crate) async fn after_change(&self, order: &OrderRow, new_fills: bool) -> Result<(), StoreError> {
         self.outbox.wake();
+        // Kept first, dropped afterwards: a delivery in between must not be undone.
+        self.keep_live(order);
         if order.state()?.is_terminal()
             && !order.fills_missing
             && !store::has_undelivered(&self.database.pool, &order.client_order_id).await?
         {
             self.drop_live(&order.client_order_id);
-        } else {
-            self.keep_live(order);
         }
         if new_fills {
             self.fills_waiting.notify_one();
@@ -99,19 +119,6 @@ impl Engine {
             ..fill.clone()
         }
     }
-}
-
-async fn filled_quantity(tx: &mut sqlx::Transaction<'_, sqlx::Sqlite>, client_order_id: &str) -> Result<Decimal, GatewayError> {
-    let texts: Vec<String> = sqlx::query_scalar("SELECT quantity FROM fills WHERE client_order_id = ?")
-        .bind(client_order_id)
-        .fetch_all(&mut **tx)
-        .await?;
-    let mut sum = Decimal::ZERO;
-    for text in texts {
-        let quantity = parse_decimal("fills.quantity", &text).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        sum = checked_add(sum, quantity)?;
-    }
-    Ok(sum)
 }
 
 /// The numbers of a fill that move money.

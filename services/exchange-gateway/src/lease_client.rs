@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use thunes_proto::risk::v1::{HoldLeaseRequest, HoldLeaseResponse, LiveOrder, MarketPrice};
@@ -22,6 +23,7 @@ use crate::store;
 
 /// Three renewals to a lease of a second: two may get lost.
 const RENEWAL: Duration = Duration::from_millis(300);
+const PERSIST_PAUSE: Duration = Duration::from_secs(1);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// Risk answers each renewal; silence for this long means that the stream is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -65,7 +67,9 @@ struct Session {
     asked: HashMap<i64, i64>,
     /// The epoch whose halt was confirmed, and whether with it being on disk.
     confirmed: (i64, bool),
-    persisted_epoch: i64,
+    /// The epoch that is being written.
+    persisting: i64,
+    next_ask: tokio::time::Instant,
 }
 
 async fn hold_once(engine: &Arc<Engine>) -> Result<(), Status> {
@@ -76,7 +80,8 @@ async fn hold_once(engine: &Arc<Engine>) -> Result<(), Status> {
         renew_seq: 0,
         asked: HashMap::new(),
         confirmed: (0, false),
-        persisted_epoch: engine.gate(|gate| gate.highest_halted_epoch()),
+        persisting: 0,
+        next_ask: tokio::time::Instant::now(),
     };
     session.ask().await?;
     let mut risk = engine.risk.clone();
@@ -93,13 +98,15 @@ async fn hold_once(engine: &Arc<Engine>) -> Result<(), Status> {
         let until_quiet = quiet_at.map_or(RENEWAL, |at| {
             Duration::from_millis(u64::try_from(at - clock::boot_ms()).unwrap_or(0).max(1))
         });
+        // A fixed moment: orders that keep this loop busy must not push the renewal out.
+        let next = session.next_ask.min(tokio::time::Instant::now() + until_quiet);
         tokio::select! {
             answer = answers.message() => {
                 let Some(answer) = answer? else { return Ok(()) };
                 heard = clock::instant();
                 session.take_over(answer).await?;
             }
-            () = tokio::time::sleep(RENEWAL.min(until_quiet)) => session.ask().await?,
+            () = tokio::time::sleep_until(next) => session.ask().await?,
             changed = gate_changes.changed() => {
                 if changed.is_err() {
                     return Ok(());
@@ -118,6 +125,7 @@ impl Session {
     async fn ask(&mut self) -> Result<(), Status> {
         let now = clock::boot_ms();
         self.renew_seq += 1;
+        self.next_ask = tokio::time::Instant::now() + RENEWAL;
         if self.asked.len() >= ASKED_MAX {
             self.asked.clear();
         }
@@ -128,7 +136,7 @@ impl Session {
             gate.confirmable(now)
         });
         let confirmed_epoch = confirmable.unwrap_or(0);
-        let persisted = confirmed_epoch > 0 && self.persisted_epoch >= confirmed_epoch;
+        let persisted = confirmed_epoch > 0 && self.engine.persisted_epoch.load(Ordering::SeqCst) >= confirmed_epoch;
         if confirmed_epoch > 0 {
             self.confirmed = (confirmed_epoch, persisted);
         }
@@ -137,12 +145,13 @@ impl Session {
             account: self.engine.config.account.clone(),
             incarnation: self.engine.incarnation.clone(),
             renew_seq: self.renew_seq,
-            highest_halted_epoch: self.persisted_epoch,
+            highest_halted_epoch: self.engine.gate(|gate| gate.highest_halted_epoch()),
             confirmed_epoch,
             confirmed_persisted: persisted,
             live_orders: self.engine.live_orders_for_risk(),
             prices: self.engine.prices_for_risk(),
             live_orders_complete: true,
+            grace_ms: self.engine.config.fence.recv_window_ms + self.engine.config.fence.uncertainty_ms,
         };
         self.out.send(request).await.map_err(|_| Status::cancelled("the stream ended"))
     }
@@ -150,7 +159,7 @@ impl Session {
     /// Says at once that the gate is closed and quiet, if that is so and was not said.
     async fn confirm(&mut self) -> Result<(), Status> {
         let confirmable = self.engine.gate(|gate| gate.confirmable(clock::boot_ms()));
-        let persisted = |epoch: i64| self.persisted_epoch >= epoch;
+        let persisted = |epoch: i64| self.engine.persisted_epoch.load(Ordering::SeqCst) >= epoch;
         match confirmable {
             Some(epoch) if self.confirmed != (epoch, persisted(epoch)) => self.ask().await,
             Some(_) | None => Ok(()),
@@ -164,13 +173,9 @@ impl Session {
             if news {
                 tracing::warn!(epoch = answer.epoch, "kill-switch active: the gate is closed");
             }
-            // The word goes out before the disk is asked: a hung disk does not delay the fence.
-            self.confirm().await?;
-            if self.persisted_epoch < answer.epoch {
-                self.persist(answer.epoch).await;
-                self.confirm().await?;
-            }
-            return Ok(());
+            // The disk is asked on the side: a hung one does not delay the word.
+            self.persist(answer.epoch);
+            return self.confirm().await;
         }
         if let Some(code) = ReasonCode::parse(&answer.refused_reason_code) {
             self.engine.with_gate(|gate| gate.refuse(code));
@@ -194,11 +199,21 @@ impl Session {
         }
     }
 
-    async fn persist(&mut self, epoch: i64) {
-        match persist_halted_epoch(&self.engine, epoch).await {
-            Ok(()) => self.persisted_epoch = epoch,
-            Err(error) => tracing::error!(%error, "the halted epoch could not be written"),
+    fn persist(&mut self, epoch: i64) {
+        if self.engine.persisted_epoch.load(Ordering::SeqCst) >= epoch || self.persisting >= epoch {
+            return;
         }
+        self.persisting = epoch;
+        let engine = Arc::clone(&self.engine);
+        tokio::spawn(async move {
+            while let Err(error) = persist_halted_epoch(&engine, epoch).await {
+                tracing::error!(%error, epoch, "the halted epoch could not be written; trying on");
+                tokio::time::sleep(PERSIST_PAUSE).await;
+            }
+            engine.persisted_epoch.fetch_max(epoch, Ordering::SeqCst);
+            // Wakes the stream, which tells risk.
+            engine.with_gate(|_| ());
+        });
     }
 }
 

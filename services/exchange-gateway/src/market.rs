@@ -15,10 +15,13 @@ use crate::engine::Engine;
 use crate::error::GatewayError;
 
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
+/// The rules change seldom; a symbol that stops trading should be known within a minute.
+const ROUNDS_PER_RULES: u32 = 12;
 const PRICES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Reads the exchange's clock until `shutdown`.
+/// Reads the exchange's clock, and now and then its rules, until `shutdown`.
 pub(crate) async fn follow_clock(engine: Arc<Engine>, shutdown: CancellationToken) {
+    let mut rounds: u32 = 0;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -26,6 +29,12 @@ pub(crate) async fn follow_clock(engine: Arc<Engine>, shutdown: CancellationToke
         }
         if let Err(error) = engine.read_clock().await {
             tracing::debug!(%error, "the exchange's clock could not be read");
+        }
+        rounds += 1;
+        if rounds % ROUNDS_PER_RULES == 0
+            && let Err(error) = engine.read_rules().await
+        {
+            tracing::debug!(%error, "the exchange's rules could not be read again");
         }
     }
 }

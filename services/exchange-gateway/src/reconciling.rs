@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use thunes_binance::{CallError, ErrorKind};
 use thunes_proto::gateway::v1 as pb;
 use thunes_proto::position::v1::{GetBaselineRequest, ListFillsRequest, ListOpenPositionsRequest};
 use thunes_proto::types::v1::{Fill, FillSource, Side as WireSide};
@@ -12,12 +13,10 @@ use thunes_runtime::clock;
 use thunes_store::{begin_write, OutboxEvent};
 use thunes_types::{checked_add, parse_decimal, Decimal, FieldError, Reason, Symbol};
 
-use crate::domain::holdings::effects;
 use crate::domain::order::Side;
 use crate::domain::reconcile::{compare, Class, Comparison, Difference, OpenOrderFact, Snapshot, TradeFact};
 use crate::engine::Engine;
 use crate::error::GatewayError;
-use crate::hear::effect_of;
 use crate::questions::NO_TRADE;
 use crate::store;
 use crate::wire::trade_fill;
@@ -83,6 +82,7 @@ impl Engine {
     }
 
     async fn held_snapshot(self: &Arc<Self>) -> Result<Held, GatewayError> {
+        self.ask_about_live().await?;
         self.deliver_all().await;
         for _ in 0..TRIES {
             let revision_before = self.book_revision().await?;
@@ -113,6 +113,19 @@ impl Engine {
         let request = deadline(ListOpenPositionsRequest { include_closed: false }, CALL_TIMEOUT);
         let answer = self.position.clone().list_open_positions(request).await;
         Ok(answer.map_err(|s| position_away(&s))?.into_inner().revision)
+    }
+
+    /// Orders whose end we do not know are asked for first, so that their fills are not taken for somebody else's.
+    async fn ask_about_live(self: &Arc<Self>) -> Result<(), GatewayError> {
+        for order in store::live_orders(&self.database.pool).await? {
+            match self.ask_about(&order).await {
+                Ok(()) => {}
+                // The exchange does not know it (yet): it stays in doubt, and has no trades.
+                Err(GatewayError::Exchange(CallError::Rejected(r))) if r.kind == ErrorKind::NoSuchOrder => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     async fn read_both_sides(self: &Arc<Self>, account: &thunes_binance::Account) -> Result<Snapshot, GatewayError> {
@@ -253,24 +266,20 @@ impl Engine {
     }
 
     async fn adopt_one(&self, trade: &TradeFact) -> Result<(), GatewayError> {
-        let known = store::fill(&self.database.pool, &trade.symbol, trade.trade_id).await?;
+        let own = store::order_by_venue_id(&self.database.pool, &trade.symbol, &trade.venue_order_id).await?;
         let mut tx = begin_write(&self.database.pool).await?;
-        match known {
+        match store::fill(&mut tx, &trade.symbol, trade.trade_id).await? {
             // The journal has it and the book lost it: deliver it again.
             Some(row) => {
                 tracing::warn!(symbol = %trade.symbol, trade_id = trade.trade_id, delivered_at = row.delivered_revision, "the book lost a fill; delivering it again");
                 store::mark_undelivered(&mut tx, row.id).await?;
             }
             None => {
-                let own = store::order_by_venue_id(&self.database.pool, &trade.symbol, &trade.venue_order_id).await?;
                 let mut fill = adopted_fill(trade);
                 if let Some(order) = own {
                     (fill.client_order_id, fill.strategy_id) = (order.client_order_id, order.strategy_id);
                 }
-                store::insert_fill(&mut tx, &fill).await?;
-                for (asset, change) in effects(&effect_of(&fill)?)? {
-                    store::add_to_holding(&mut tx, &asset, change).await?;
-                }
+                self.write_fill(&mut tx, &fill).await?;
             }
         }
         let payload = serde_json::json!({ "symbol": trade.symbol, "trade_id": trade.trade_id, "venue_order_id": trade.venue_order_id });

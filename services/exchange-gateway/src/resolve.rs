@@ -84,7 +84,7 @@ impl Engine {
             }
             Err(CallError::Rejected(rejection)) if rejection.kind == ErrorKind::NoSuchOrder => {
                 let proven = asked_at.is_some_and(|at| absence_is_proof(order.signed_timestamp_ms, order.recv_window_ms, at));
-                if proven && order.signed_timestamp_ms > 0 { self.never_arrived(order).await } else { Err(CallError::Rejected(rejection).into()) }
+                if proven && order.signed_timestamp_ms > 0 && order.state()?.is_unknown() { self.never_arrived(order).await } else { Err(CallError::Rejected(rejection).into()) }
             }
             Err(error) => Err(error.into()),
         }
@@ -113,6 +113,7 @@ impl Engine {
         if !present.state()?.is_unknown() {
             return Ok(());
         }
+        present.signed_timestamp_ms = order.signed_timestamp_ms;
         present.state = OrderState::NeverArrived.as_str().to_owned();
         present.reason = "the exchange does not know it, and its receive window is long over".into();
         present.reason_code = ReasonCode::NeverArrived.to_string();
@@ -133,19 +134,16 @@ impl Engine {
     /// When the exchange gives no clear answer.
     pub(crate) async fn catch_up(self: &Arc<Self>) -> Result<(), GatewayError> {
         for order in self.live() {
-            if !order.state()?.is_terminal() && order.state != "INTENT" {
-                self.ask_about(&order).await.or_else(ignore_absence)?;
+            if !order.state()?.is_terminal()
+                && order.state != "INTENT"
+                && let Err(error) = self.ask_about(&order).await
+            {
+                tracing::debug!(client_order_id = %order.client_order_id, %error, "what the stream missed is not known yet");
+                // The resolver goes on asking, whatever state it was in.
+                self.mark_fills_missing(&order.client_order_id);
             }
         }
         Ok(())
-    }
-}
-
-fn ignore_absence(error: GatewayError) -> Result<(), GatewayError> {
-    match error {
-        // The resolver goes on asking.
-        GatewayError::Exchange(CallError::Rejected(_)) => Ok(()),
-        other => Err(other),
     }
 }
 
@@ -155,10 +153,13 @@ pub(crate) async fn doubt_leftovers(engine: &Arc<Engine>) -> Result<usize, Gatew
     let estimate = engine.time_estimate().ok_or(GatewayError::ClockUnknown)?;
     let latest = estimate.exchange_ms(clock::boot_us()) + estimate.uncertainty_ms();
     let mut doubts = 0;
-    for mut order in store::live_orders(&engine.database.pool).await? {
+    for leftover in store::live_orders(&engine.database.pool).await? {
+        let turn = engine.turn(&leftover.client_order_id);
+        let _mine = turn.lock().await;
+        let mut tx = begin_write(&engine.database.pool).await?;
+        let Some(mut order) = store::find_order(&mut tx, &leftover.client_order_id).await? else { continue };
         if order.state()?.is_unknown() {
             doubts += 1;
-            let mut tx = begin_write(&engine.database.pool).await?;
             let news = order.state()? == OrderState::Intent;
             if order.signed_timestamp_ms == 0 {
                 order.signed_timestamp_ms = latest;

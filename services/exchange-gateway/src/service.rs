@@ -5,7 +5,7 @@ use thunes_proto::gateway::v1::gateway_service_server::GatewayServiceServer;
 use thunes_proto::position::v1::position_service_client::PositionServiceClient;
 use thunes_proto::risk::v1::risk_service_client::RiskServiceClient;
 use thunes_rpc::{connect, MESSAGE_BYTES_MAX};
-use thunes_store::{run_outbox, Outbox};
+use thunes_store::{run_outbox, Outbox, StoreError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -31,7 +31,9 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 pub async fn serve(config: GatewayConfig, listener: TcpListener, shutdown: CancellationToken) -> Result<(), GatewayError> {
     let database = thunes_store::open(&config.data_dir.join("gateway.db"), &MIGRATIONS).await?;
     let halted = store::fact(&database.pool, FACT_HALTED_EPOCH).await?;
-    let highest_halted_epoch = halted.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let unreadable = |text: &str| StoreError::Corrupt(format!("{FACT_HALTED_EPOCH}: {text:?}"));
+    let highest_halted_epoch =
+        halted.map_or(Ok(0), |text| text.parse().map_err(|_| unreadable(&text)))?;
     let outbox = Outbox::new(database.clone(), "exchange-gateway");
     let mut client = ClientConfig::new(config.base_url.clone());
     client.order_timeout_ms = u64::try_from(config.order_timeout_ms).unwrap_or(5000);
@@ -42,6 +44,10 @@ pub async fn serve(config: GatewayConfig, listener: TcpListener, shutdown: Cance
     let position = PositionServiceClient::new(connect(&config.position_url)?).max_decoding_message_size(16 * MESSAGE_BYTES_MAX);
     let audit = connect(&config.audit_url)?;
     let engine = Engine::new(config, database, outbox.clone(), exchange, risk, position, highest_halted_epoch);
+    // Before the first word to risk: what it hears must be the whole list.
+    for order in store::live_orders(&engine.database.pool).await? {
+        engine.keep_live(&order);
+    }
     tracing::info!(environment = engine.config.environment.as_str(), exchange = %engine.config.base_url, "exchange-gateway starts");
 
     tokio::spawn(run_outbox(outbox, audit, shutdown.clone()));

@@ -63,6 +63,8 @@ impl Engine {
             self.doubts_waiting.notify_one();
         }
         self.read_rules().await?;
+        // Whatever filled or ended while this gateway was away.
+        self.catch_up().await?;
         if store::fact(&self.database.pool, FACT_BASELINE).await?.is_none() {
             self.record_baseline().await?;
         }
@@ -82,13 +84,13 @@ impl Engine {
             .map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))?
             .into_inner();
         let (account, cursors) = self.snapshot().await?;
+        let cursors: Vec<TradeCursor> = cursors.into_iter().filter(|c| c.last_trade_id != NO_TRADE).collect();
         let balances = balances_to_wire(&account);
         if !known.found {
             let request = RecordBaselineRequest {
                 account: self.config.account.clone(),
                 balances: balances.clone(),
-                // A symbol that was never traded has no cursor.
-                cursors: cursors.into_iter().filter(|c| c.last_trade_id != NO_TRADE).collect(),
+                cursors: cursors.clone(),
                 taken_at_ms: clock::now_ms(),
                 reason: "first start of the gateway on this account".into(),
                 request_id: String::new(),
@@ -97,14 +99,18 @@ impl Engine {
             let recorded = self.position.clone().record_baseline(deadline(request, CALL_TIMEOUT)).await;
             recorded.map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))?;
         }
-        self.keep_holdings(&balances).await
+        self.keep_holdings(&balances, &cursors).await
     }
 
-    async fn keep_holdings(&self, balances: &[Balance]) -> Result<(), GatewayError> {
+    async fn keep_holdings(&self, balances: &[Balance], cursors: &[TradeCursor]) -> Result<(), GatewayError> {
         let mut tx = begin_write(&self.database.pool).await?;
         for balance in balances {
             let total = checked_add(parse_decimal("free", &balance.free)?, parse_decimal("locked", &balance.locked)?)?;
             store::set_holding(&mut tx, &balance.asset, total).await?;
+        }
+        // These balances include every trade up to here: none of them may move the holdings again.
+        for cursor in cursors {
+            store::set_holding_cursor(&mut tx, &cursor.symbol, cursor.last_trade_id).await?;
         }
         store::set_fact(&mut tx, FACT_BASELINE, &clock::now_ms().to_string()).await?;
         tx.commit().await?;

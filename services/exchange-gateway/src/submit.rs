@@ -79,10 +79,17 @@ impl Engine {
             Ok(passed) => passed,
             Err(denial) => return self.withdraw(order, denial).await,
         };
+        // With the signed timestamp: without it an absence could never be proven.
+        self.keep_live(&order);
         failpoint::pass("gateway.submit.before_send");
         let outcome = self.exchange.send(passed.signed).await;
         failpoint::pass("gateway.submit.after_send");
-        self.conclude(order, outcome).await
+        let concluded = self.conclude(order, outcome).await;
+        if concluded.is_err() {
+            // It stays an intent, and the resolver asks for it.
+            self.doubts_waiting.notify_one();
+        }
+        concluded
     }
 
     fn known_symbol(&self, wish: &Wish) -> Result<SymbolRules, GatewayError> {
@@ -128,6 +135,7 @@ impl Engine {
             limit_price: order.limit_price.clone(),
             strategy_id: order.strategy_id.clone(),
             gateway_id: self.config.id.clone(),
+            account: self.config.account.clone(),
         };
         let asked_boot_ms = clock::boot_ms();
         let answer = self.risk.clone().authorize_order(deadline(request, AUTHORIZE_TIMEOUT)).await;

@@ -72,7 +72,8 @@ impl Engine {
         Ok(())
     }
 
-    fn mark_fills_missing(&self, client_order_id: &str) {
+    /// Makes the resolver ask for an order, whatever its state.
+    pub(crate) fn mark_fills_missing(&self, client_order_id: &str) {
         if let Some(mut order) = self.live().into_iter().find(|o| o.client_order_id == client_order_id) {
             order.fills_missing = true;
             self.keep_live(&order);

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use prost::Message;
@@ -12,8 +12,18 @@ use crate::error::RiskError;
 /// an activation.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    by_id: Mutex<HashMap<String, Vec<u8>>>,
+    by_id: Mutex<Kept>,
 }
+
+#[derive(Debug, Default)]
+struct Kept {
+    map: HashMap<String, Vec<u8>>,
+    /// Oldest first.
+    order: VecDeque<String>,
+}
+
+/// How many are kept in memory; the oldest go first.
+const KEPT_MAX: usize = 20_000;
 
 /// How many are loaded at start.
 const LOADED_MAX: i64 = 10_000;
@@ -36,7 +46,8 @@ impl Answers {
         .bind(LOADED_MAX)
         .fetch_all(pool)
         .await?;
-        Ok(Self { by_id: Mutex::new(rows.into_iter().collect()) })
+        let order = rows.iter().rev().map(|(id, _)| id.clone()).collect();
+        Ok(Self { by_id: Mutex::new(Kept { map: rows.into_iter().collect(), order }) })
     }
 
     /// The answer that was given to this id before, if any.
@@ -53,7 +64,7 @@ impl Answers {
             return Ok(None);
         }
         let by_id = self.by_id.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(bytes) = by_id.get(request_id) else { return Ok(None) };
+        let Some(bytes) = by_id.map.get(request_id) else { return Ok(None) };
         let stored = Stored::decode(bytes.as_slice()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         if stored.method != method || stored.request != request.encode_to_vec() {
             return Err(RiskError::RequestIdReused(request_id.to_owned()));
@@ -61,16 +72,26 @@ impl Answers {
         Ok(Some(A::decode(stored.answer.as_slice()).map_err(|e| StoreError::Corrupt(e.to_string()))?))
     }
 
-    /// Keeps an answer in memory; returns what [`Answers::save`] writes.
-    pub(crate) fn keep(&self, method: &str, request_id: &str, request: &impl Message, answer: &impl Message) -> Vec<u8> {
-        let stored =
-            Stored { method: method.to_owned(), request: request.encode_to_vec(), answer: answer.encode_to_vec() };
-        let bytes = stored.encode_to_vec();
-        if !request_id.is_empty() {
-            let mut by_id = self.by_id.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            by_id.insert(request_id.to_owned(), bytes.clone());
+    /// An answer with what it answers, as it is kept and written.
+    pub(crate) fn encode(method: &str, request: &impl Message, answer: &impl Message) -> Vec<u8> {
+        Stored { method: method.to_owned(), request: request.encode_to_vec(), answer: answer.encode_to_vec() }
+            .encode_to_vec()
+    }
+
+    /// Keeps an answer in memory, once it is on disk (or stands for a disk that does not work).
+    pub(crate) fn keep(&self, request_id: &str, bytes: Vec<u8>) {
+        if request_id.is_empty() {
+            return;
         }
-        bytes
+        let mut by_id = self.by_id.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if by_id.map.insert(request_id.to_owned(), bytes).is_none() {
+            by_id.order.push_back(request_id.to_owned());
+        }
+        while by_id.order.len() > KEPT_MAX {
+            if let Some(oldest) = by_id.order.pop_front() {
+                by_id.map.remove(&oldest);
+            }
+        }
     }
 
     /// Writes an answer, in the transaction of the change where there is one.

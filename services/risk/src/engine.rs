@@ -28,6 +28,11 @@ pub(crate) struct State {
     pub recent: Recent,
     /// What each account's gateway last said of its live orders.
     pub live: HashMap<String, Vec<thunes_proto::risk::v1::LiveOrder>>,
+    /// Counts every wish to activate, also those that found the switch active: a deactivation that one of them came
+    /// into does not take effect.
+    pub activations: u64,
+    /// The newest epoch whose change is on disk with its event.
+    pub recorded_epoch: i64,
 }
 
 /// The risk service without its wires.
@@ -45,6 +50,8 @@ pub(crate) struct Engine {
     changes: watch::Sender<i64>,
     /// Deactivations and the writing of activations, one after the other.
     pub switch_writer: tokio::sync::Mutex<()>,
+    /// Takeovers of accounts, one after the other, so that disk and memory name the same holder.
+    pub takeover: tokio::sync::Mutex<()>,
     /// The state on disk is older than the one in memory.
     pub unsaved: Notify,
 }
@@ -68,6 +75,7 @@ impl Engine {
             state: Mutex::new(state),
             changes: watch::Sender::new(1),
             switch_writer: tokio::sync::Mutex::new(()),
+            takeover: tokio::sync::Mutex::new(()),
             unsaved: Notify::new(),
         })
     }
@@ -101,7 +109,7 @@ impl Engine {
     ///
     /// # Errors
     /// When a sum of money does not fit.
-    pub(crate) fn authorize(&self, client_order_id: &str, trade: &Trade) -> Result<(Decision, i64), MoneyError> {
+    pub(crate) fn authorize(&self, account: &str, client_order_id: &str, trade: &Trade) -> Result<(Decision, i64), MoneyError> {
         let now = clock::boot_ms();
         let mut state = self.state();
         let own = state.reservations.take(client_order_id);
@@ -115,6 +123,7 @@ impl Engine {
             }
             if trade.side == Side::Buy {
                 let reservation = Reservation {
+                    account: account.to_owned(),
                     symbol: trade.symbol.clone(),
                     notional: trade.notional,
                     expires_at_boot_ms: now + self.config.approval_ttl_ms,

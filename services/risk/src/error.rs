@@ -16,6 +16,10 @@ pub enum RiskError {
     Fields(FieldErrors),
     #[error("request_id {0:?} was used before with another payload; use a new one")]
     RequestIdReused(String),
+    #[error("a deactivation came in between: the switch is not active; activate again if it should be")]
+    Superseded,
+    #[error("an activation came in between: the switch stays active; deactivate again if it should not be")]
+    Overtaken,
     #[error(transparent)]
     Money(#[from] MoneyError),
     #[error("the damaged database could not be set aside: {0}")]
@@ -53,6 +57,7 @@ impl From<RiskError> for Status {
         let (code, reason) = match error {
             RiskError::Fields(FieldErrors(fields)) => return thunes_rpc::invalid_fields(fields),
             RiskError::RequestIdReused(_) => (Code::AlreadyExists, ReasonCode::RequestIdReused),
+            RiskError::Superseded | RiskError::Overtaken => (Code::Aborted, ReasonCode::KillSwitchContended),
             RiskError::Money(_) => (Code::OutOfRange, ReasonCode::AmountOverflow),
             RiskError::Store(_) | RiskError::SetAside(_) => (Code::Internal, ReasonCode::StorageFailed),
             RiskError::Serve(_) | RiskError::Peer(_) | RiskError::Telegram(_) => (Code::Internal, ReasonCode::Internal),

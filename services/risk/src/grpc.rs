@@ -117,7 +117,7 @@ impl RiskService for RiskGrpc {
             }
         };
         let (decision, epoch) =
-            self.engine.authorize(&request.client_order_id, &trade).map_err(RiskError::from)?;
+            self.engine.authorize(&request.account, &request.client_order_id, &trade).map_err(RiskError::from)?;
         Ok(Response::new(AuthorizeOrderResponse {
             approved: decision.approved,
             reason: decision.reason,
@@ -140,7 +140,13 @@ impl RiskService for RiskGrpc {
         request: Request<UpdateLimitsRequest>,
     ) -> Result<Response<UpdateLimitsResponse>, Status> {
         let actor = actor_of(request.metadata());
-        let limits = self.engine.update_limits(request.into_inner(), &actor).await?;
+        let engine = Arc::clone(&self.engine);
+        let request = request.into_inner();
+        // A task of its own: a caller that hangs up must not leave new limits on disk and old ones in force.
+        let change = tokio::spawn(tracing::Instrument::in_current_span(async move {
+            engine.update_limits(request, &actor).await
+        }));
+        let limits = change.await.map_err(|e| Status::internal(format!("the change ended early: {e}")))??;
         Ok(Response::new(UpdateLimitsResponse { limits: Some(limits_to_wire(&limits)) }))
     }
 

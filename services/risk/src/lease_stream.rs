@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thunes_proto::risk::v1::{HoldLeaseRequest, HoldLeaseResponse};
 use thunes_runtime::clock;
-use thunes_types::{parse_non_negative, parse_positive, FieldError, ReasonCode};
+use thunes_types::{parse_non_negative, parse_positive, FieldError, ReasonCode, Symbol};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
@@ -16,6 +16,8 @@ use crate::store;
 
 /// Most live orders in one message.
 const LIVE_ORDERS_MAX: usize = 10_000;
+/// No switch changes more often.
+const EPOCH_MAX: i64 = 1 << 53;
 /// Most prices in one message.
 const PRICES_MAX: usize = 5_000;
 
@@ -77,7 +79,7 @@ impl Engine {
 
     /// Takes over what the gateway says and gives it a lease, if it may have one.
     async fn renew(self: &Arc<Self>, message: HoldLeaseRequest) -> Result<HoldLeaseResponse, RiskError> {
-        let live = check_message(&message)?;
+        let live = check_message(&message, self.config.lease.grace_ms())?;
         self.learn(&message);
         let (account, gateway_id, incarnation) = (&message.account, &message.gateway_id, &message.incarnation);
         let claim = {
@@ -90,32 +92,31 @@ impl Engine {
                 return Ok(self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway)));
             }
             Claim::MayTakeOver => {
-                // Known on disk before the first grant: a restarted risk must know whom to wait for.
-                store::save_holder(&self.database.pool, account, gateway_id, incarnation).await?;
-                let mut state = self.state();
-                let again = state.leases.claim(account, gateway_id, incarnation, clock::boot_ms(), self.config.lease);
-                if again != Claim::MayTakeOver {
-                    drop(state);
+                let _turn = self.takeover.lock().await;
+                let still = {
+                    let state = self.state();
+                    state.leases.claim(account, gateway_id, incarnation, clock::boot_ms(), self.config.lease)
+                };
+                if still != Claim::MayTakeOver {
                     return Ok(self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway)));
                 }
-                state.leases.take_over(account, gateway_id, incarnation, clock::boot_ms());
-                drop(state);
+                // Known on disk before the first grant: a restarted risk must know whom to wait for.
+                store::save_holder(&self.database.pool, account, gateway_id, incarnation).await?;
+                self.state().leases.take_over(account, gateway_id, incarnation, clock::boot_ms());
                 tracing::info!(gateway_id, account, incarnation, "gateway holds the account");
             }
         }
         Ok(self.grant(&message, &live))
     }
 
-    /// Prices, and the switch's state as the gateway remembers it; both count whoever holds the account.
+    /// The switch's state as the gateway remembers it; it counts whoever holds the account.
     fn learn(self: &Arc<Self>, message: &HoldLeaseRequest) {
         let learnt = {
             let mut state = self.state();
-            for price in &message.prices {
-                if let Ok(value) = parse_positive("prices.price", &price.price) {
-                    state.prices.insert(price.symbol.clone(), (value, price.at_ms));
-                }
-            }
-            state.switch.learn_halted_epoch(message.highest_halted_epoch, &message.gateway_id, clock::now_ms())
+            let learnt =
+                state.switch.learn_halted_epoch(message.highest_halted_epoch, &message.gateway_id, clock::now_ms());
+            state.activations += u64::from(learnt);
+            learnt
         };
         if learnt {
             let switch = self.state().switch.clone();
@@ -130,23 +131,33 @@ impl Engine {
         let mut state = self.state();
         let approval_grace_ms = self.config.lease.grace_ms();
         if message.live_orders_complete {
-            state.reservations.reconcile(live, now, approval_grace_ms);
+            state.reservations.reconcile(&message.account, live, now, approval_grace_ms);
             state.live.insert(message.account.clone(), message.live_orders.clone());
         }
         let (active, epoch) = (state.switch.active, state.switch.epoch);
         let lease_ms = if active { 0 } else { self.config.lease.lease_ms };
-        let mut confirmed = false;
-        if let Some(holder) = state.leases.holder_mut(&message.account, &message.gateway_id, &message.incarnation) {
-            holder.connected = true;
-            confirmed = message.confirmed_epoch > holder.confirmed_epoch;
-            holder.confirmed_epoch = holder.confirmed_epoch.max(message.confirmed_epoch);
-            if message.confirmed_persisted {
-                holder.persisted_epoch = holder.persisted_epoch.max(message.confirmed_epoch);
+        for price in &message.prices {
+            if let Ok(value) = parse_positive("prices.price", &price.price) {
+                state.prices.insert(price.symbol.clone(), (value, price.at_ms));
             }
-            if lease_ms > 0 {
-                // Counted from now, after the gateway began to count: risk never believes a lease over too early.
-                holder.lease_end_boot_ms = now + lease_ms;
-            }
+        }
+        // A word about an epoch that has not been is no word.
+        let confirmed_epoch = message.confirmed_epoch.min(epoch);
+        let holder = state.leases.holder_mut(&message.account, &message.gateway_id, &message.incarnation);
+        let Some(holder) = holder else {
+            drop(state);
+            return self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway));
+        };
+        holder.connected = true;
+        let newly_persisted = message.confirmed_persisted && confirmed_epoch > holder.persisted_epoch;
+        let confirmed = confirmed_epoch > holder.confirmed_epoch || newly_persisted;
+        holder.confirmed_epoch = holder.confirmed_epoch.max(confirmed_epoch);
+        if newly_persisted {
+            holder.persisted_epoch = confirmed_epoch;
+        }
+        if lease_ms > 0 {
+            // Counted from now, after the gateway began to count: risk never believes a lease over too early.
+            holder.lease_end_boot_ms = holder.lease_end_boot_ms.max(now + lease_ms);
         }
         drop(state);
         if confirmed {
@@ -163,7 +174,7 @@ impl Engine {
     }
 }
 
-fn check_message(message: &HoldLeaseRequest) -> Result<Vec<LiveExposure>, RiskError> {
+fn check_message(message: &HoldLeaseRequest, grace_max_ms: i64) -> Result<Vec<LiveExposure>, RiskError> {
     let mut faults = Vec::new();
     for (field, text) in
         [("gateway_id", &message.gateway_id), ("account", &message.account), ("incarnation", &message.incarnation)]
@@ -178,6 +189,16 @@ fn check_message(message: &HoldLeaseRequest) -> Result<Vec<LiveExposure>, RiskEr
     if message.prices.len() > PRICES_MAX {
         faults.push(FieldError::new("prices", &message.prices.len().to_string(), "at most 5000"));
     }
+    for (field, epoch) in [("highest_halted_epoch", message.highest_halted_epoch), ("confirmed_epoch", message.confirmed_epoch)] {
+        if !(0..=EPOCH_MAX).contains(&epoch) {
+            faults.push(FieldError::new(field, &epoch.to_string(), "0 to 2^53"));
+        }
+    }
+    if !(0..=grace_max_ms).contains(&message.grace_ms) {
+        let rule = format!("at most {grace_max_ms}: gateway.recv_window_ms + gateway.uncertainty_ms must not exceed those of risk");
+        faults.push(FieldError::new("grace_ms", &message.grace_ms.to_string(), rule));
+    }
+    faults.extend(message.prices.iter().filter_map(|p| Symbol::parse_as("prices.symbol", &p.symbol).err()).take(1));
     let mut live = Vec::new();
     for order in message.live_orders.iter().filter(|o| o.side() == thunes_proto::types::v1::Side::Buy) {
         match parse_non_negative("live_orders.remaining_notional", &order.remaining_notional) {

@@ -30,7 +30,7 @@ impl Engine {
             remember_answer(&mut tx, "UpdateLimits", &request.request_id, &request, &UpdateLimitsResponse::default()).await?;
         }
         store::save_limits(&mut tx, &after).await?;
-        let payload = serde_json::json!({ "before": before, "after": after });
+        let payload = change_payload(&before, &after);
         self.outbox.add(&mut tx, &OutboxEvent::now("LIMITS_CHANGED", &request.reason, actor, payload)).await?;
         failpoint::pass("risk.limits.before_commit");
         tx.commit().await?;
@@ -40,6 +40,26 @@ impl Engine {
         tracing::info!(actor, reason = %request.reason, "limits changed");
         Ok(after)
     }
+}
+
+/// The two lists of symbols can be long: what was added and removed tells the same.
+fn change_payload(before: &Limits, after: &Limits) -> serde_json::Value {
+    let without = |limits: &Limits, other: &Limits| -> Vec<String> {
+        limits.allowed_symbols.iter().filter(|symbol| !other.allows_symbol(symbol)).cloned().collect()
+    };
+    let numbers = |limits: &Limits| {
+        let mut value = serde_json::to_value(limits).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            object.remove("allowed_symbols");
+        }
+        value
+    };
+    serde_json::json!({
+        "before": numbers(before),
+        "after": numbers(after),
+        "symbols_added": without(after, before),
+        "symbols_removed": without(before, after),
+    })
 }
 
 fn apply(before: &Limits, request: &UpdateLimitsRequest) -> Result<Limits, RiskError> {

@@ -44,11 +44,13 @@ pub async fn serve(config: RiskConfig, listener: TcpListener, shutdown: Cancella
     for alert in pending {
         engine.alerts.raise(alert);
     }
-    let switch = engine.state().switch.clone();
-    if !switch.durable {
-        engine.announce_activation(&switch);
-        engine.unsaved.notify_one();
+    if !engine.state().switch.durable {
+        let halted = engine.state().switch.clone();
+        engine.announce_activation(&halted);
+        // On disk before anything is served: a second crash must not find a clean, empty database.
+        engine.save_unsaved().await;
     }
+    let switch = engine.state().switch.clone();
     tracing::info!(active = switch.active, epoch = switch.epoch, reason = %switch.reason, "kill-switch as restored");
 
     let config = &engine.config;
@@ -71,7 +73,11 @@ async fn open_or_set_aside(folder: &Path) -> Result<(Database, Option<String>), 
     let path = folder.join("risk.db");
     match thunes_store::open(&path, &MIGRATIONS).await {
         Ok(database) => match readable(&database).await {
-            Ok(()) => Ok((database, None)),
+            // An earlier start set a damaged file aside and ended before it had written that it halts.
+            Ok(false) if damaged_before(folder) => {
+                Ok((database, Some("risk state unreadable: an earlier start set it aside".into())))
+            }
+            Ok(_) => Ok((database, None)),
             Err(error) if error.is_damage() => {
                 database.pool.close().await;
                 set_aside(&path, &error).await
@@ -83,15 +89,22 @@ async fn open_or_set_aside(folder: &Path) -> Result<(Database, Option<String>), 
     }
 }
 
-async fn readable(database: &Database) -> Result<(), StoreError> {
-    store::load_switch(&database.pool).await?;
+/// Whether a switch is written there; an error when what is written cannot be read.
+async fn readable(database: &Database) -> Result<bool, StoreError> {
+    let switch = store::load_switch(&database.pool).await?;
     store::load_limits(&database.pool).await?;
-    Ok(())
+    Ok(switch.is_some())
+}
+
+fn damaged_before(folder: &Path) -> bool {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.into_iter().any(|name| name.to_string_lossy().starts_with("risk.db") && name.to_string_lossy().contains(".damaged-"))
 }
 
 async fn set_aside(path: &Path, error: &StoreError) -> Result<(Database, Option<String>), RiskError> {
     let stamp = clock::now_ms();
-    for suffix in ["", "-wal", "-shm"] {
+    // The database itself goes last: a crash in between leaves it damaged, not clean.
+    for suffix in ["-wal", "-shm", ""] {
         let from = path.with_file_name(format!("risk.db{suffix}"));
         if from.exists() {
             let to = path.with_file_name(format!("risk.db{suffix}.damaged-{stamp}"));
@@ -129,7 +142,10 @@ async fn restore(config: &RiskConfig, database: &Database, damage: Option<&str>)
         // Whoever held a lease is not known any more; somebody may.
         leases.restore("(unknown)", "(unknown)", "(unknown)", now_boot_ms, config.lease);
     }
+    let recorded_epoch = if switch.durable { switch.epoch } else { switch.epoch - 1 };
     Ok(State {
+        activations: 0,
+        recorded_epoch,
         switch,
         limits,
         leases,

@@ -10,6 +10,7 @@ use thunes_proto::risk::v1::{
 };
 use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint, OutboxEvent};
+use tracing::Instrument;
 use thunes_types::{text_kill_switch_activated, text_kill_switch_deactivated, Reason, RequestId};
 
 use crate::answers::Answers;
@@ -26,7 +27,8 @@ impl Engine {
     /// Closes the gate and answers when it is known to be closed everywhere.
     ///
     /// # Errors
-    /// Only for a request that is wrong in itself; a broken disk or peer never fails an activation.
+    /// For a request that is wrong in itself, and when a deactivation came in between; a broken disk or peer never fails
+    /// an activation.
     pub(crate) async fn activate(
         self: &Arc<Self>,
         request: ActivateKillSwitchRequest,
@@ -36,43 +38,67 @@ impl Engine {
         check_request(&request.reason, &request.request_id)?;
         let known = self.answers.find("ActivateKillSwitch", &request.request_id, &request)?;
         if let Some(answer) = known {
-            return Ok(answer);
+            return Ok(self.answer_again(answer, arrived).await);
         }
         let (changed, switch) = self.take_hold(&request.reason, actor);
-        let writing = tokio::spawn(Arc::clone(self).write_activation(request.clone(), switch.clone(), changed));
+        let writing = Arc::clone(self).write_activation(request.clone(), actor.to_owned(), changed);
+        let writing = tokio::spawn(writing.in_current_span());
         let gateways = self.wait_until_fenced(switch.epoch, arrived).await;
         let fenced_after_us = clock::elapsed_us(arrived);
-        let written = tokio::time::timeout(DISK_PATIENCE, writing).await;
-        let on_own_disk = matches!(written, Ok(Ok(true))) || (!changed && self.state().switch.durable);
+        // Whether it worked shows in the state; a hung disk is not waited for without bound.
+        let _ = tokio::time::timeout(DISK_PATIENCE, writing).await;
+        let now = self.state().switch.clone();
+        if !now.active {
+            return Err(RiskError::Superseded);
+        }
         let answer = ActivateKillSwitchResponse {
             active: true,
-            epoch: switch.epoch,
+            epoch: now.epoch,
             // A gateway that has the halted epoch on its disk will teach it to a risk that forgot.
-            durable: on_own_disk || gateways.iter().any(|g| g.persisted),
+            durable: now.durable || gateways.iter().any(|g| g.persisted),
             resting_orders: self.resting_orders(),
             gateways,
             changed,
             fenced_after_us,
-            reason: switch.reason.clone(),
-            activated_at_ms: switch.changed_at_ms,
+            reason: now.reason,
+            activated_at_ms: now.changed_at_ms,
         };
         self.keep_final_answer(&request, &answer);
         failpoint::pass("risk.activate.before_answer");
         Ok(answer)
     }
 
+    /// The same answer again; while that activation is still the present one, not before the fence is closed.
+    async fn answer_again(
+        &self,
+        mut answer: ActivateKillSwitchResponse,
+        arrived: std::time::Instant,
+    ) -> ActivateKillSwitchResponse {
+        let present = { let state = self.state(); state.switch.active && state.switch.epoch == answer.epoch };
+        if present {
+            answer.gateways = self.wait_until_fenced(answer.epoch, arrived).await;
+            answer.resting_orders = self.resting_orders();
+            answer.durable = self.state().switch.durable || answer.gateways.iter().any(|g| g.persisted);
+            if answer.fenced_after_us == 0 {
+                answer.fenced_after_us = clock::elapsed_us(arrived);
+            }
+        }
+        answer
+    }
+
     /// A trigger of ours activates: takes hold, and writes when the disk lets it; nobody waits.
     pub(crate) fn activate_by_trigger(self: &Arc<Self>, reason: &str, actor: &str) {
-        let (changed, switch) = self.take_hold(reason, actor);
+        let (changed, _) = self.take_hold(reason, actor);
         if changed {
             let request = ActivateKillSwitchRequest { reason: reason.to_owned(), request_id: String::new() };
-            tokio::spawn(Arc::clone(self).write_activation(request, switch, true));
+            tokio::spawn(Arc::clone(self).write_activation(request, actor.to_owned(), true));
         }
     }
 
     fn take_hold(&self, reason: &str, actor: &str) -> (bool, Switch) {
         let (changed, switch) = {
             let mut state = self.state();
+            state.activations += 1;
             let changed = state.switch.activate(reason, actor, clock::now_ms());
             (changed, state.switch.clone())
         };
@@ -90,58 +116,89 @@ impl Engine {
         self.alerts.raise(activation_alert(switch));
     }
 
-    async fn write_activation(self: Arc<Self>, request: ActivateKillSwitchRequest, switch: Switch, changed: bool) -> bool {
-        match self.try_write_activation(&request, &switch, changed).await {
+    async fn write_activation(self: Arc<Self>, request: ActivateKillSwitchRequest, actor: String, changed: bool) {
+        match self.try_write_activation(&request, &actor, changed).await {
             Ok(()) => {
-                self.mark_durable(switch.epoch);
                 self.outbox.wake();
                 failpoint::pass("risk.activate.after_commit");
-                true
             }
             Err(error) => {
-                tracing::error!(%error, epoch = switch.epoch, "the activation holds in memory, but could not be written; trying on");
+                tracing::error!(%error, "the activation holds in memory, but could not be written; trying on");
                 self.unsaved.notify_one();
-                false
             }
         }
     }
 
+    /// Writes whatever the switch is now, unless it is on disk already, and tells of this request.
     async fn try_write_activation(
         &self,
         request: &ActivateKillSwitchRequest,
-        switch: &Switch,
+        actor: &str,
         changed: bool,
     ) -> Result<(), RiskError> {
         let _turn = self.switch_writer.lock().await;
         let mut tx = begin_write(&self.database.pool).await?;
-        if changed {
-            store::save_switch(&mut tx, switch).await?;
-            if self.alerts.enabled() {
-                store::save_alert(&mut tx, &activation_alert(switch)).await?;
-            }
+        let recorded = self.record_unrecorded(&mut tx, &request.request_id).await?;
+        if !changed {
+            let epoch = self.state().switch.epoch;
+            let payload = serde_json::json!({ "epoch": epoch, "request_id": request.request_id });
+            let event = OutboxEvent::now("KILL_SWITCH_ACTIVATION_REPEATED", &request.reason, actor, payload);
+            self.outbox.add(&mut tx, &event).await?;
         }
-        let event_type = if changed { "KILL_SWITCH_ACTIVATED" } else { "KILL_SWITCH_ACTIVATION_REPEATED" };
-        let payload = serde_json::json!({ "epoch": switch.epoch, "active": true, "request_id": request.request_id });
-        let event = OutboxEvent::now(event_type, &request.reason, &switch.actor, payload);
-        self.outbox.add(&mut tx, &event).await?;
-        let provisional = ActivateKillSwitchResponse {
-            active: true,
-            epoch: switch.epoch,
-            durable: true,
-            changed,
-            reason: switch.reason.clone(),
-            activated_at_ms: switch.changed_at_ms,
-            ..Default::default()
-        };
-        let bytes = self.answers.keep("ActivateKillSwitch", &request.request_id, request, &provisional);
-        Answers::save(&mut tx, &request.request_id, bytes).await?;
+        let switch = self.state().switch.clone();
+        let mut bytes = None;
+        if switch.active {
+            // Until the final answer is there: it says what holds, and a repetition waits for the fence again.
+            let provisional = ActivateKillSwitchResponse {
+                active: true,
+                epoch: switch.epoch,
+                durable: true,
+                changed,
+                reason: switch.reason.clone(),
+                activated_at_ms: switch.changed_at_ms,
+                ..Default::default()
+            };
+            let encoded = Answers::encode("ActivateKillSwitch", request, &provisional);
+            Answers::save(&mut tx, &request.request_id, encoded.clone()).await?;
+            bytes = Some(encoded);
+        }
         failpoint::pass("risk.activate.before_commit");
         tx.commit().await?;
+        self.mark_recorded(recorded);
+        if let Some(bytes) = bytes {
+            self.answers.keep(&request.request_id, bytes);
+        }
         Ok(())
     }
 
-    fn mark_durable(&self, epoch: i64) {
+    /// Adds the present activation with its event and alert to the transaction, if no disk has it yet; gives its epoch.
+    async fn record_unrecorded(
+        &self,
+        tx: &mut sqlx::Transaction<'_, sqlx::Sqlite>,
+        request_id: &str,
+    ) -> Result<Option<i64>, RiskError> {
+        let (switch, recorded_epoch) = {
+            let state = self.state();
+            (state.switch.clone(), state.recorded_epoch)
+        };
+        if !switch.active || switch.epoch <= recorded_epoch {
+            return Ok(None);
+        }
+        store::save_switch(tx, &switch).await?;
+        if self.alerts.enabled() {
+            store::save_alert(tx, &activation_alert(&switch)).await?;
+        }
+        let payload = serde_json::json!({ "epoch": switch.epoch, "active": true, "request_id": request_id });
+        let mut event = OutboxEvent::now("KILL_SWITCH_ACTIVATED", &switch.reason, &switch.actor, payload);
+        event.occurred_at_ms = switch.changed_at_ms;
+        self.outbox.add(tx, &event).await?;
+        Ok(Some(switch.epoch))
+    }
+
+    fn mark_recorded(&self, epoch: Option<i64>) {
+        let Some(epoch) = epoch else { return };
         let mut state = self.state();
+        state.recorded_epoch = state.recorded_epoch.max(epoch);
         if state.switch.epoch == epoch {
             state.switch.durable = true;
         }
@@ -152,7 +209,7 @@ impl Engine {
         let switch = self.state().switch.clone();
         if switch.active && !switch.durable {
             let request = ActivateKillSwitchRequest { reason: switch.reason.clone(), request_id: String::new() };
-            Arc::clone(self).write_activation(request, switch, true).await;
+            Arc::clone(self).write_activation(request, switch.actor, true).await;
         }
     }
 
@@ -161,7 +218,8 @@ impl Engine {
         if request.request_id.is_empty() {
             return;
         }
-        let bytes = self.answers.keep("ActivateKillSwitch", &request.request_id, request, answer);
+        let bytes = Answers::encode("ActivateKillSwitch", request, answer);
+        self.answers.keep(&request.request_id, bytes.clone());
         let (engine, request_id) = (Arc::clone(self), request.request_id.clone());
         tokio::spawn(async move {
             let save = async {
@@ -184,6 +242,10 @@ impl Engine {
             let now = clock::boot_ms();
             let (fences, next_deadline) = {
                 let state = self.state();
+                if state.switch.epoch > epoch && !state.switch.active {
+                    // A deactivation came in between: there is nothing left to wait for.
+                    return Vec::new();
+                }
                 let mut next: Option<i64> = None;
                 let mut fences = Vec::new();
                 for (_, holder) in state.leases.all() {
@@ -244,26 +306,21 @@ impl Engine {
         actor: &str,
     ) -> Result<DeactivateKillSwitchResponse, RiskError> {
         check_request(&request.reason, &request.request_id)?;
+        let _turn = self.switch_writer.lock().await;
         if let Some(answer) = self.answers.find("DeactivateKillSwitch", &request.request_id, &request)? {
             return Ok(answer);
         }
-        let _turn = self.switch_writer.lock().await;
-        let before = self.state().switch.clone();
+        let (before, activations) = {
+            let state = self.state();
+            (state.switch.clone(), state.activations)
+        };
         let next = if before.active { before.deactivated(&request.reason, actor, clock::now_ms()) } else { before.clone() };
-        let answer = DeactivateKillSwitchResponse {
-            active: false,
-            epoch: next.epoch,
-            durable: true,
-            changed: before.active,
-        };
+        let answer =
+            DeactivateKillSwitchResponse { active: false, epoch: next.epoch, durable: true, changed: before.active };
         let mut tx = begin_write(&self.database.pool).await?;
-        let text = text_kill_switch_deactivated(&request.reason);
-        let alert = AlertRow {
-            alert_id: format!("deactivation-{}", next.epoch),
-            text: text.clone(),
-            raised_at_ms: next.changed_at_ms,
-            kill_switch: false,
-        };
+        // The trail must tell of the activation before it tells of its end.
+        let recorded = self.record_unrecorded(&mut tx, "").await?;
+        let alert = deactivation_alert(&next);
         if before.active {
             store::save_switch(&mut tx, &next).await?;
             if self.alerts.enabled() {
@@ -273,19 +330,50 @@ impl Engine {
             let event = OutboxEvent::now("KILL_SWITCH_DEACTIVATED", &request.reason, actor, payload);
             self.outbox.add(&mut tx, &event).await?;
         }
-        let bytes = self.answers.keep("DeactivateKillSwitch", &request.request_id, &request, &answer);
-        Answers::save(&mut tx, &request.request_id, bytes).await?;
+        let bytes = Answers::encode("DeactivateKillSwitch", &request, &answer);
+        Answers::save(&mut tx, &request.request_id, bytes.clone()).await?;
         failpoint::pass("risk.deactivate.before_commit");
         tx.commit().await?;
         failpoint::pass("risk.deactivate.after_commit");
+        self.mark_recorded(recorded);
+        self.outbox.wake();
+        if before.active && !self.put_in_force(&next, &before, activations) {
+            return Err(RiskError::Overtaken);
+        }
+        self.answers.keep(&request.request_id, bytes);
         if before.active {
-            self.state().switch = next;
-            self.changed();
-            self.outbox.wake();
-            tracing::info!(actor, "{text}");
+            tracing::info!(actor, "{}", alert.text);
             self.alerts.raise(alert);
         }
         Ok(answer)
+    }
+
+    /// The deactivation takes effect, unless somebody asked for an activation while it was being written: stopping wins.
+    fn put_in_force(&self, next: &Switch, before: &Switch, activations: u64) -> bool {
+        let mut state = self.state();
+        let undisturbed = state.activations == activations && state.switch.epoch == before.epoch;
+        state.recorded_epoch = state.recorded_epoch.max(next.epoch);
+        if undisturbed {
+            state.switch = next.clone();
+        } else {
+            state.switch.epoch = state.switch.epoch.max(next.epoch) + 1;
+            state.switch.durable = false;
+        }
+        drop(state);
+        if !undisturbed {
+            self.unsaved.notify_one();
+        }
+        self.changed();
+        undisturbed
+    }
+}
+
+fn deactivation_alert(next: &Switch) -> AlertRow {
+    AlertRow {
+        alert_id: format!("deactivation-{}", next.epoch),
+        text: text_kill_switch_deactivated(&next.reason),
+        raised_at_ms: next.changed_at_ms,
+        kill_switch: false,
     }
 }
 

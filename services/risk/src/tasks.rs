@@ -58,27 +58,30 @@ async fn follow_once(engine: &Arc<Engine>, client: &mut PositionServiceClient<Cl
 }
 
 fn take_over(engine: &Arc<Engine>, message: &WatchPositionsResponse) -> Result<(), thunes_types::FieldError> {
+    // All of it is read before any of it counts: half a book is no book.
+    let total = message.daily_pnl.as_ref().map(|pnl| parse_decimal("daily_pnl.total", &pnl.total)).transpose()?;
+    let mut open = std::collections::BTreeMap::new();
+    for position in &message.positions {
+        if parse_decimal("quantity", &position.quantity)?.is_zero() {
+            continue;
+        }
+        let unknown = position.notional.is_empty();
+        let notional = if unknown { Decimal::ZERO } else { parse_decimal("notional", &position.notional)?.abs() };
+        open.insert(position.symbol.clone(), notional);
+    }
     let mut loss = None;
     {
         let mut state = engine.state();
-        state.book.heard_at_boot_ms = Some(clock::boot_ms());
-        if let Some(pnl) = &message.daily_pnl {
-            let total = parse_decimal("daily_pnl.total", &pnl.total)?;
+        if let Some(total) = total {
             state.book.daily_pnl = Some(total);
             if total <= -state.limits.daily_loss_max && !state.switch.active {
                 loss = Some((total, state.limits.daily_loss_max));
             }
         }
         if !message.heartbeat {
-            state.book.open.clear();
-            for position in &message.positions {
-                if parse_decimal("quantity", &position.quantity)?.is_zero() {
-                    continue;
-                }
-                let notional = if position.notional.is_empty() { Decimal::ZERO } else { parse_decimal("notional", &position.notional)?.abs() };
-                state.book.open.insert(position.symbol.clone(), notional);
-            }
+            state.book.open = open;
         }
+        state.book.heard_at_boot_ms = Some(clock::boot_ms());
         state.book.revision = message.revision;
         state.reservations.book_arrived(message.revision);
     }

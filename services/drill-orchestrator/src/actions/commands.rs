@@ -7,7 +7,7 @@ use super::runbook::RUNBOOK;
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Runbook};
 use crate::engine::{ActionResult, Context, Outcome};
-use crate::environment::Command;
+use crate::environment::{Command, shown_code};
 use crate::error::ActionError;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -50,8 +50,10 @@ impl ReconcileCommand {
         }
         let outcome = outcome?;
         let said = format!(
-            "`{}` ended with {:?}, expected {}",
-            outcome.shown, outcome.code, self.expect_exit
+            "`{}` ended with {}, expected {}",
+            outcome.shown,
+            shown_code(outcome.code),
+            self.expect_exit
         );
         let evidence = Evidence::new(EvidenceKind::Command, said.clone(), outcome.describe());
         context.commands.push((self.expect_exit, outcome.code, evidence));
@@ -86,7 +88,7 @@ impl JudgeScript {
         let mut wrong: Vec<String> = runs
             .iter()
             .filter(|(expected, code, _)| *code != Some(*expected))
-            .map(|(expected, code, _)| format!("expected exit code {expected}, got {code:?}"))
+            .map(|(expected, code, _)| format!("expected exit code {expected}, got {}", shown_code(*code)))
             .collect();
         if !blocks.iter().any(|block| block.commands.contains("thunes reconcile")) {
             wrong.push("the runbook does not document `thunes reconcile`".to_owned());

@@ -53,6 +53,7 @@ impl ActivateKillSwitch {
             Some(storm) => self.end_storm(storm, answered_at_ms).await,
             None => Vec::new(),
         };
+        let tried = (self.storm > 0).then_some(stormed.as_slice());
         let activated = activated?;
         let status = context.clients().risk_status().await?;
         context.switched_on = Some(SwitchedOn {
@@ -93,7 +94,7 @@ impl ActivateKillSwitch {
         }
         Ok(Outcome::did(said.clone())
             .finding("activated", Judgement::of_text(said, holds, why), evidence)
-            .finding("fenced", fence(&activated), fence_evidence))
+            .finding("fenced", fence(&activated, tried, answered_at_ms), fence_evidence))
     }
 
     async fn start_storm(&self, context: &Context, callers: usize) -> Result<Storm, ActionError> {
@@ -131,25 +132,36 @@ impl ActivateKillSwitch {
     }
 }
 
-/// Each gateway confirmed, or its lease ran out; a fence around no gateway shows nothing.
-fn fence(activated: &ActivateKillSwitchResponse) -> Judgement {
+/// Each gateway confirmed, or its lease ran out, and what was sent after the answer was denied; a fence around no gateway
+/// shows nothing, and neither does one that nobody tried after it was closed.
+fn fence(activated: &ActivateKillSwitchResponse, storm: Option<&[Answer]>, answered_at_ms: i64) -> Judgement {
     if activated.gateways.is_empty() {
         return Judgement::inconclusive("risk named no gateway, so nothing was fenced");
     }
-    let open: Vec<&str> = activated
+    let mut wrong: Vec<String> = activated
         .gateways
         .iter()
         .filter(|gateway| match gateway.outcome() {
             FenceOutcome::Confirmed | FenceOutcome::LeaseExpired => false,
             FenceOutcome::Unspecified => true,
         })
-        .map(|gateway| gateway.id.as_str())
+        .map(|gateway| format!("no word and no expired lease of {}", gateway.id))
         .collect();
-    let measured = Measured::seconds_us(activated.fenced_after_us);
+    if let Some(answers) = storm {
+        let after: Vec<_> = answers
+            .iter()
+            .filter(|answer| answer.sent_at_ms > answered_at_ms)
+            .collect();
+        if after.len() < STORM_AFTER_MIN {
+            return Judgement::inconclusive(format!("only {} BUY orders were tried after the answer", after.len()));
+        }
+        let passed = after.iter().filter(|answer| answer.accepted);
+        wrong.extend(passed.map(|answer| format!("{} was sent after the answer and accepted", answer.client_order_id)));
+    }
     Judgement::of(
-        measured,
-        open.is_empty(),
-        format!("no word and no expired lease of: {}", open.join(", ")),
+        Measured::seconds_us(activated.fenced_after_us),
+        wrong.is_empty(),
+        wrong.join("; "),
     )
 }
 
@@ -203,5 +215,51 @@ impl SwitchedOff {
             Judgement::of_text(said, holds, "the switch is not off for that reason"),
             evidence,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Verdict;
+    use thunes_proto::risk::v1::GatewayFence;
+
+    fn activated(outcomes: &[FenceOutcome]) -> ActivateKillSwitchResponse {
+        let gateway = |outcome: &FenceOutcome| GatewayFence {
+            outcome: (*outcome).into(),
+            ..GatewayFence::default()
+        };
+        ActivateKillSwitchResponse {
+            gateways: outcomes.iter().map(gateway).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn answer(sent_at_ms: i64, accepted: bool) -> Answer {
+        Answer {
+            client_order_id: "x".into(),
+            sent_at_ms,
+            answered_at_ms: sent_at_ms,
+            accepted,
+            said: String::new(),
+        }
+    }
+
+    #[test]
+    fn p11_a_fence_that_nobody_tried_is_not_a_pass() {
+        let closed = activated(&[FenceOutcome::Confirmed, FenceOutcome::LeaseExpired]);
+        let late = [answer(11, false), answer(12, false), answer(13, false)];
+        assert_eq!(fence(&closed, Some(&late), 10).verdict(), Verdict::Pass);
+        assert_eq!(fence(&closed, Some(&late), 11).verdict(), Verdict::Inconclusive);
+        assert_eq!(fence(&activated(&[]), Some(&late), 10).verdict(), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn p1_an_order_that_passes_after_the_answer_breaks_the_fence() {
+        let closed = activated(&[FenceOutcome::Confirmed]);
+        let late = [answer(9, true), answer(11, true), answer(12, false), answer(13, false)];
+        assert_eq!(fence(&closed, Some(&late), 10).verdict(), Verdict::Fail);
+        let silent = activated(&[FenceOutcome::Confirmed, FenceOutcome::Unspecified]);
+        assert_eq!(fence(&silent, None, 10).verdict(), Verdict::Fail);
     }
 }

@@ -7,7 +7,7 @@ use thunes_runtime::clock;
 use crate::action;
 use crate::domain::{Block, Evidence, EvidenceKind, Judgement, Measured, Runbook, Value};
 use crate::engine::{ActionResult, Context, Outcome};
-use crate::environment::{Command, CommandOutcome};
+use crate::environment::{Command, CommandOutcome, shown_code};
 use crate::error::ActionError;
 
 /// The runbook of this build, so that the drill follows it wherever the binary is.
@@ -83,7 +83,13 @@ impl FollowRunbook {
         let failed: Vec<String> = done
             .iter()
             .filter(|followed| followed.outcome.code != Some(0))
-            .map(|followed| format!("\"{}\" ended with {:?}", followed.block.section, followed.outcome.code))
+            .map(|followed| {
+                format!(
+                    "\"{}\" ended with {}",
+                    followed.block.section,
+                    shown_code(followed.outcome.code)
+                )
+            })
             .collect();
         let mut deviations: Vec<String> = failed.clone();
         if done.len() < total {

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use thunes_runtime::clock;
 
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Value};
@@ -9,7 +10,7 @@ use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
 /// Everything that waits for another service is delivered by then.
-const QUIET_WITHIN: Duration = Duration::from_secs(30);
+const QUIET_WITHIN: Duration = Duration::from_secs(15);
 const LOOPS_END_WITHIN: Duration = Duration::from_secs(40);
 
 /// Lets the trader end, every order become known and every outbox empty.
@@ -25,7 +26,7 @@ pub(super) struct Settle {
 action!(
     Settle,
     "settle",
-    ["resolved", "recovered"],
+    ["resolved", "recovered", "delivered"],
     "Ends the trader, waits until nothing is in doubt or undelivered, and sums up the times."
 );
 
@@ -40,9 +41,16 @@ impl Settle {
             None => return Err(ActionError::NotMet("no trader was started".to_owned())),
         };
         let (resolved, resolution_evidence) = self.resolution(context).await;
-        let quiet = until("every outbox to be empty", QUIET_WITHIN, || quiet(context)).await?;
+        let begun = clock::instant();
+        let quiet = until("every outbox to be empty", QUIET_WITHIN, || quiet(context)).await;
+        let took = Measured::seconds(clock::elapsed_ms(begun));
+        let (quiet, delivered) = match quiet {
+            Ok(said) => (said, Judgement::Pass(took)),
+            Err(error) => (error.to_string(), Judgement::Fail(took, error.to_string())),
+        };
         let said = format!("the trader: {trader_exit}; {quiet}");
         Ok(Outcome::did(said)
+            .finding("delivered", delivered, Vec::new())
             .finding("resolved", resolved, vec![resolution_evidence])
             .finding("recovered", self.recovery(context), vec![recovery_evidence(context)]))
     }

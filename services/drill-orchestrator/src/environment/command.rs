@@ -91,9 +91,7 @@ impl Command {
 impl CommandOutcome {
     /// For people.
     pub fn describe(&self) -> String {
-        let code = self
-            .code
-            .map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
+        let code = shown_code(self.code);
         let mut text = format!("$ {}\n{}", self.shown, self.stdout);
         if !self.stderr.is_empty() {
             text.push_str(&format!("\n[standard error]\n{}", self.stderr));
@@ -101,4 +99,9 @@ impl CommandOutcome {
         text.push_str(&format!("\n[{code} after {} ms]", self.duration_ms));
         text
     }
+}
+
+/// An exit code for people.
+pub fn shown_code(code: Option<i32>) -> String {
+    code.map_or("a signal".to_owned(), |code| format!("exit code {code}"))
 }

@@ -7,7 +7,7 @@ mod sim;
 mod wait;
 
 pub use clients::Clients;
-pub use command::{Command, CommandOutcome};
+pub use command::{Command, CommandOutcome, shown_code};
 pub use leftovers::end_leftovers;
 pub use sim::SimAdmin;
 pub use wait::{Ask, until, until_every};

@@ -85,7 +85,7 @@ fn overview(report: &Report) -> Markup {
                     td { a href=(format!("#{}", drill.id)) { (drill.id) " " (drill.title) } }
                     td { (verdict(drill.verdict)) }
                     td { (drill.criteria.len() - open.len()) "/" (drill.criteria.len()) }
-                    td { (seconds(drill.duration_ms)) }
+                    td class="number" { (seconds(drill.duration_ms)) }
                     td { @for criterion in &open { div { code { (criterion.id()) } " " (criterion.why()) } } }
                 }
             }

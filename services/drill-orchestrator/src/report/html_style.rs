@@ -17,7 +17,7 @@ pre { margin:6px 0; padding:10px; overflow-x:auto; white-space:pre-wrap; overflo
 .scroll { overflow-x:auto; }
 table { border-collapse:collapse; width:100%; margin:8px 0; }
 th, td { text-align:left; vertical-align:top; padding:6px 10px; border-bottom:1px solid var(--line); }
-th { color:var(--dim); font-weight:600; } td.number { text-align:right; font-variant-numeric:tabular-nums; }
+th { color:var(--dim); font-weight:600; } td.number { text-align:right; white-space:nowrap; font-variant-numeric:tabular-nums; }
 .pass { --mark:var(--pass); } .fail { --mark:var(--fail); } .inconclusive { --mark:var(--inconclusive); }
 .aborted { --mark:var(--aborted); }
 .verdict { color:var(--mark); font-weight:700; white-space:nowrap; }

@@ -11,12 +11,13 @@ const BAR_MIN: i64 = 2;
 
 /// Every step of the run on one axis.
 pub(super) fn timeline(report: &Report) -> Markup {
-    let rows: Vec<_> = report
+    let mut rows: Vec<_> = report
         .drills
         .iter()
         .flat_map(|drill| drill.steps.iter().map(|step| (drill.id.as_str(), step)))
-        .chain(report.rollback.steps.iter().map(|step| ("end", step)))
+        .chain(report.rollback.steps.iter().map(|step| ("rollback", step)))
         .collect();
+    rows.sort_by_key(|(_, step)| step.start_offset_ms);
     let ends = rows.iter().map(|(_, step)| step.start_offset_ms + step.duration_ms);
     let span = ends.max().unwrap_or(0).max(report.duration_ms).max(1);
     let height = TOP + ROW * i64::try_from(rows.len()).unwrap_or(0) + 6;
@@ -35,9 +36,17 @@ pub(super) fn timeline(report: &Report) -> Markup {
                 rect class=(step.outcome) x=(x(step.start_offset_ms)) y=(y + 4) width=(width) height=(ROW - 8) rx="2" {
                     title { (step.name) ": " (step.outcome) ", " (step.duration_ms) " ms" }
                 }
-                text class="dim" x=(x(step.start_offset_ms) + width + 4) y=(y + 14) { (tenths(step.duration_ms)) " s" }
+                text class="dim" x=(x(step.start_offset_ms) + width + 4) y=(y + 14) { (took(step.duration_ms)) }
             }
         }
+    }
+}
+
+fn took(ms: i64) -> String {
+    if ms < 100 {
+        format!("{ms} ms")
+    } else {
+        format!("{} s", tenths(ms))
     }
 }
 

@@ -87,7 +87,8 @@ const QUOTIENT_SCALE: u32 = 18;
 /// # Errors
 /// The reason to deny the order.
 pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Result<Plan, Unplannable> {
-    if !rules.trading {
+    // Whether a closing order can trade now is for the exchange to say: what we know of it may be old.
+    if !rules.trading && wish.side == Side::Buy {
         return Err(deny(ReasonCode::FilterFailed, format!("❌ {} does not trade at the exchange now", rules.symbol)));
     }
     let price = match wish.kind {
@@ -103,6 +104,12 @@ pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Re
         }
         rules.check_notional(spend, true).map_err(|f| filter(&f))?;
         return Ok(Plan { quantity: None, quote_amount: Some(spend), notional: spend });
+    }
+    if let (Amount::Base(quantity), Side::Sell, None) = (wish.amount, wish.side, price) {
+        // Closing must not wait for a price. Limits of size do not apply to it, so the quantity stands for its worth.
+        let quantity = quantity.normalize();
+        rules.check(Some(quantity), None, market).map_err(|f| filter(&f))?;
+        return Ok(Plan { quantity: Some(quantity), quote_amount: None, notional: quantity });
     }
     let Some(price) = price else {
         return Err(deny(ReasonCode::PriceUnknown, format!("❌ The last price of {} is not known yet", rules.symbol)));
@@ -185,7 +192,9 @@ mod tests {
         let dust = plan(&wish(Side::Buy, Amount::Quote(d("1")), Kind::Market), &rules(), None).expect_err("dust");
         assert_eq!(dust.code, ReasonCode::FilterFailed);
         assert!(dust.text.contains("NOTIONAL") && dust.text.contains(">= 5 USDT"), "{}", dust.text);
-        let unpriced = plan(&wish(Side::Sell, Amount::Base(d("1")), Kind::Market), &rules(), None).expect_err("no price");
+        let closing = plan(&wish(Side::Sell, Amount::Base(d("1")), Kind::Market), &rules(), None).expect("P2: closing passes");
+        assert_eq!(closing.quantity, Some(d("1")));
+        let unpriced = plan(&wish(Side::Buy, Amount::Base(d("1")), Kind::Market), &rules(), None).expect_err("no price");
         assert_eq!(unpriced.code, ReasonCode::PriceUnknown);
         let huge = plan(&wish(Side::Buy, Amount::Base(d("1000000000000000")), Kind::Market), &rules(), Some(d("60000")));
         assert_eq!(huge.expect_err("too large").code, ReasonCode::FilterFailed);

@@ -15,6 +15,26 @@ pub(crate) async fn set_fact(tx: &mut Transaction<'_, Sqlite>, name: &str, value
     Ok(())
 }
 
+fn cursor_name(symbol: &str) -> String {
+    format!("holding_cursor.{symbol}")
+}
+
+/// The newest trade of a symbol that the holdings included when they were read from the exchange.
+pub(crate) async fn set_holding_cursor(tx: &mut Transaction<'_, Sqlite>, symbol: &str, trade_id: i64) -> Result<(), StoreError> {
+    set_fact(tx, &cursor_name(symbol), &trade_id.to_string()).await
+}
+
+/// Whether the holdings do not include this trade yet.
+pub(crate) async fn moves_holdings(tx: &mut Transaction<'_, Sqlite>, symbol: &str, trade_id: i64) -> Result<bool, StoreError> {
+    let cursor: Option<String> = sqlx::query_scalar("SELECT value FROM facts WHERE name = ?")
+        .bind(cursor_name(symbol))
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some(text) = cursor else { return Ok(true) };
+    let cursor: i64 = text.parse().map_err(|_| StoreError::Corrupt(format!("holding cursor of {symbol}: {text:?}")))?;
+    Ok(trade_id > cursor)
+}
+
 /// What is held of an asset by our own count.
 pub(crate) async fn holding(connection: &mut SqliteConnection, asset: &str) -> Result<Decimal, StoreError> {
     let text: Option<String> = sqlx::query_scalar("SELECT quantity FROM holdings WHERE asset = ?")

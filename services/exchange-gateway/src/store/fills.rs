@@ -2,6 +2,7 @@ use prost::Message;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use thunes_proto::types::v1::Fill;
 use thunes_store::StoreError;
+use thunes_types::{checked_add, Decimal};
 
 /// A fill in the journal.
 #[derive(Debug, Clone)]
@@ -18,7 +19,14 @@ fn decode(row: (i64, Vec<u8>, Option<i64>)) -> Result<FillRow, StoreError> {
 }
 
 /// Writes a fill; says whether it is new. (symbol, trade_id) is its identity, whoever told of it first.
+/// One that was adopted before its order was known gets its order here.
 pub(crate) async fn insert_fill(tx: &mut Transaction<'_, Sqlite>, fill: &Fill) -> Result<bool, StoreError> {
+    sqlx::query("UPDATE fills SET client_order_id = ? WHERE symbol = ? AND trade_id = ? AND client_order_id = ''")
+        .bind(&fill.client_order_id)
+        .bind(&fill.symbol)
+        .bind(fill.trade_id)
+        .execute(&mut **tx)
+        .await?;
     let done = sqlx::query(
         "INSERT INTO fills (symbol, trade_id, client_order_id, quantity, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )
@@ -32,11 +40,11 @@ pub(crate) async fn insert_fill(tx: &mut Transaction<'_, Sqlite>, fill: &Fill) -
     Ok(done.rows_affected() == 1)
 }
 
-pub(crate) async fn fill(pool: &SqlitePool, symbol: &str, trade_id: i64) -> Result<Option<FillRow>, StoreError> {
+pub(crate) async fn fill(tx: &mut Transaction<'_, Sqlite>, symbol: &str, trade_id: i64) -> Result<Option<FillRow>, StoreError> {
     let row = sqlx::query_as("SELECT id, body, delivered_revision FROM fills WHERE symbol = ? AND trade_id = ?")
         .bind(symbol)
         .bind(trade_id)
-        .fetch_optional(pool)
+        .fetch_optional(&mut **tx)
         .await?;
     row.map(decode).transpose()
 }
@@ -90,4 +98,18 @@ pub(crate) async fn mark_delivered(tx: &mut Transaction<'_, Sqlite>, ids: &[i64]
 pub(crate) async fn mark_undelivered(tx: &mut Transaction<'_, Sqlite>, id: i64) -> Result<(), StoreError> {
     sqlx::query("UPDATE fills SET delivered_revision = NULL WHERE id = ?").bind(id).execute(&mut **tx).await?;
     Ok(())
+}
+
+/// Base that the fills of an order add up to.
+pub(crate) async fn filled_quantity(tx: &mut Transaction<'_, Sqlite>, client_order_id: &str) -> Result<Decimal, StoreError> {
+    let texts: Vec<String> = sqlx::query_scalar("SELECT quantity FROM fills WHERE client_order_id = ?")
+        .bind(client_order_id)
+        .fetch_all(&mut **tx)
+        .await?;
+    let mut sum = Decimal::ZERO;
+    for text in texts {
+        let quantity = super::orders::stored_decimal("fills.quantity", &text)?;
+        sum = checked_add(sum, quantity).map_err(|e| StoreError::Corrupt(format!("fills of {client_order_id}: {e}")))?;
+    }
+    Ok(sum)
 }

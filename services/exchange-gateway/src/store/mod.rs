@@ -4,9 +4,11 @@ mod facts;
 mod fills;
 mod orders;
 
-pub(crate) use facts::{add_to_holding, fact, holding, set_fact, set_holding};
+pub(crate) use facts::{
+    add_to_holding, fact, holding, moves_holdings, set_fact, set_holding, set_holding_cursor,
+};
 pub(crate) use fills::{
-    fill, fills_of_order, has_undelivered, insert_fill, mark_delivered, mark_undelivered, undelivered, undelivered_count,
+    fill, filled_quantity, fills_of_order, has_undelivered, insert_fill, mark_delivered, mark_undelivered, undelivered, undelivered_count,
     FillRow,
 };
 pub(crate) use orders::{

@@ -156,10 +156,11 @@ pub(crate) async fn update_order(tx: &mut Transaction<'_, Sqlite>, o: &OrderRow)
     Ok(())
 }
 
-/// Orders that have not ended, or whose fills are not all here; oldest first.
+/// Orders that have not ended, whose fills are not all here, or whose fills position does not have; oldest first.
 pub(crate) async fn live_orders(pool: &SqlitePool) -> Result<Vec<OrderRow>, StoreError> {
     Ok(sqlx::query_as(
         "SELECT * FROM orders WHERE state IN ('INTENT', 'IN_DOUBT', 'NEW', 'PARTIALLY_FILLED') OR fills_missing = 1 \
+         OR client_order_id IN (SELECT client_order_id FROM fills WHERE delivered_revision IS NULL) \
          ORDER BY created_at_ms",
     )
     .fetch_all(pool)
@@ -170,12 +171,20 @@ pub(crate) async fn live_orders(pool: &SqlitePool) -> Result<Vec<OrderRow>, Stor
 pub(crate) async fn remaining_sells(tx: &mut Transaction<'_, Sqlite>, base_asset: &str) -> Result<Vec<Decimal>, StoreError> {
     let rows: Vec<OrderRow> = sqlx::query_as(
         "SELECT * FROM orders WHERE side = 'SELL' AND base_asset = ? \
-         AND state IN ('INTENT', 'IN_DOUBT', 'NEW', 'PARTIALLY_FILLED')",
+         AND (state IN ('INTENT', 'IN_DOUBT', 'NEW', 'PARTIALLY_FILLED') OR fills_missing = 1)",
     )
     .bind(base_asset)
     .fetch_all(&mut **tx)
     .await?;
-    rows.iter().map(OrderRow::remaining_quantity).collect()
+    let mut pledged = Vec::new();
+    for row in rows {
+        let ended = row.state()?.is_terminal();
+        let most = stored_decimal("quantity", if ended { &row.executed_quantity } else { &row.quantity })?;
+        // What its fills took is off the holdings already; what is executed without a fill here is not.
+        let filled = super::fills::filled_quantity(tx, &row.client_order_id).await?;
+        pledged.push((most - filled).max(Decimal::ZERO));
+    }
+    Ok(pledged)
 }
 
 /// Newest first; `before` is the last order of the page before: its creation and id.

@@ -176,9 +176,13 @@ fn decide_opening(trade: &Trade, facts: &Facts<'_>) -> Result<Decision, MoneyErr
 /// gateway's decision, which knows the holdings.
 fn decide_closing(trade: &Trade, facts: &Facts<'_>) -> Result<Decision, MoneyError> {
     let mut verdicts = Verdicts { checks: Vec::new(), failed: None };
-    let held = facts.book.open.contains_key(&trade.symbol);
+    let fresh = facts.book.fresh(facts.now_boot_ms, facts.positions_stale_ms);
+    let held = facts.book.open.contains_key(&trade.symbol) || !fresh;
     check_symbol(&mut verdicts, trade, facts, held);
-    check_collar(&mut verdicts, trade, facts)?;
+    // Without a last price there is nothing to hold a closing order against.
+    if facts.last_price.is_some() {
+        check_collar(&mut verdicts, trade, facts)?;
+    }
     let passed = if facts.switch_active {
         (ReasonCode::SellAllowedDuringKillSwitch, TEXT_SELL_ALLOWED)
     } else {

@@ -5,6 +5,8 @@ use thunes_types::{checked_add, Decimal, MoneyError};
 /// Exposure that an approved order may still add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
+    /// The account whose gateway asked.
+    pub account: String,
     pub symbol: String,
     /// Quote.
     pub notional: Decimal,
@@ -81,7 +83,7 @@ impl Reservations {
     /// Takes over a gateway's whole list of live orders: unknown ones are reserved (risk restarted), known ones shrink
     /// or stay, and ones that the gateway does not list are freed once nothing signed under their approval can be
     /// accepted any more (`grace_ms` after they expired).
-    pub fn reconcile(&mut self, live: &[LiveExposure], now_boot_ms: i64, grace_ms: i64) {
+    pub fn reconcile(&mut self, account: &str, live: &[LiveExposure], now_boot_ms: i64, grace_ms: i64) {
         for order in live {
             let known = self.by_order.get_mut(&order.client_order_id);
             match known {
@@ -89,6 +91,7 @@ impl Reservations {
                 None => self.insert(
                     &order.client_order_id,
                     Reservation {
+                        account: account.to_owned(),
                         symbol: order.symbol.clone(),
                         notional: order.notional,
                         expires_at_boot_ms: now_boot_ms,
@@ -98,8 +101,10 @@ impl Reservations {
             }
         }
         let listed: BTreeSet<&str> = live.iter().map(|order| order.client_order_id.as_str()).collect();
-        self.by_order
-            .retain(|id, r| listed.contains(id.as_str()) || now_boot_ms < r.expires_at_boot_ms.saturating_add(grace_ms));
+        self.by_order.retain(|id, r| {
+            let alive = now_boot_ms < r.expires_at_boot_ms.saturating_add(grace_ms);
+            r.account != account || listed.contains(id.as_str()) || alive
+        });
     }
 }
 
@@ -112,7 +117,7 @@ mod tests {
     use super::*;
 
     fn reservation(expires_at_boot_ms: i64) -> Reservation {
-        Reservation { symbol: "BTCUSDT".into(), notional: Decimal::from(100), expires_at_boot_ms, settled_at_revision: None }
+        Reservation { account: "main".into(), symbol: "BTCUSDT".into(), notional: Decimal::from(100), expires_at_boot_ms, settled_at_revision: None }
     }
 
     #[test]
@@ -132,9 +137,9 @@ mod tests {
     fn p2_an_order_that_may_still_be_accepted_keeps_its_exposure() {
         let mut all = Reservations::default();
         all.insert("a", reservation(1000));
-        all.reconcile(&[], 3499, 2500);
+        all.reconcile("main", &[], 3499, 2500);
         assert_eq!(all.len(), 1, "it could still be accepted");
-        all.reconcile(&[], 3500, 2500);
+        all.reconcile("main", &[], 3500, 2500);
         assert_eq!(all.len(), 0);
     }
 
@@ -142,9 +147,9 @@ mod tests {
     fn p2_a_restarted_risk_learns_the_live_orders() {
         let mut all = Reservations::default();
         let live = LiveExposure { client_order_id: "x".into(), symbol: "ETHUSDT".into(), notional: Decimal::from(70) };
-        all.reconcile(std::slice::from_ref(&live), 0, 2500);
+        all.reconcile("main", std::slice::from_ref(&live), 0, 2500);
         assert_eq!(all.notional_of("ETHUSDT").expect("fits"), Decimal::from(70));
-        all.reconcile(&[LiveExposure { notional: Decimal::from(30), ..live }], 10_000, 2500);
+        all.reconcile("main", &[LiveExposure { notional: Decimal::from(30), ..live }], 10_000, 2500);
         assert_eq!(all.notional().expect("fits"), Decimal::from(30), "partly filled: the rest stays reserved");
     }
 }
