@@ -75,6 +75,13 @@ async fn p5_a_crash_at_each_step_of_a_fills_way_counts_it_once() {
         cluster.restart_with(service, "").await;
         assert_eq!(until_known(&cluster, &id).await.state(), OrderState::Filled, "{place}");
         assert_book_is_the_fold(&cluster, LONG).await;
+        // Delivered again, and counted once.
+        until_ok("the gateway knows that position has the fill", LONG, async || {
+            let status = cluster.calls.gateway_status().await.map_err(|s| s.to_string())?;
+            if status.fills_undelivered == 0 { Ok(()) } else { Err(format!("{status:?}")) }
+        })
+        .await;
+        assert_book_is_the_fold(&cluster, LONG).await;
     }
     assert_clean(&cluster).await;
 }

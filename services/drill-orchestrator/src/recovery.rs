@@ -5,7 +5,7 @@ use crate::domain::{DrillDefinition, RollbackOutcome, Verdict, drill_verdict};
 use crate::engine::{Context, DrillRunner};
 use crate::environment::{Drilled, end_leftovers};
 use crate::error::DrillError;
-use crate::journal::{Found, Journal, JournalLock, RunRow};
+use crate::journal::{Found, Journal, JournalLock, RunRow, StepRow};
 use crate::library::list_drills;
 use crate::plan::environment_plan;
 use crate::progress::{Progress, ProgressEvent};
@@ -145,32 +145,8 @@ async fn aborted_report(
             continue;
         };
         let mut drill = undone_drill(definition, why);
-        drill.steps = steps
-            .iter()
-            .filter(|step| step.drill_id == *id)
-            .map(|step| StepRecord {
-                name: step.name.clone(),
-                action: step.action.clone(),
-                start_offset_ms: step.started_ms - run.started_ms,
-                duration_ms: if step.ended_ms > 0 {
-                    step.ended_ms - step.started_ms
-                } else {
-                    0
-                },
-                outcome: if step.ended_ms > 0 {
-                    step.outcome.clone()
-                } else {
-                    "failed".to_owned()
-                },
-                detail: if step.ended_ms > 0 {
-                    step.detail.clone()
-                } else {
-                    "cut off".to_owned()
-                },
-                trace_id: String::new(),
-                evidence: Vec::new(),
-            })
-            .collect();
+        let own = steps.iter().filter(|step| step.drill_id == *id);
+        drill.steps = own.map(|step| step_record(step, run.started_ms)).collect();
         drills.push(drill);
     }
     Ok(Report {
@@ -195,6 +171,28 @@ async fn aborted_report(
         rollback,
         form: config.form.clone(),
     })
+}
+
+fn step_record(step: &StepRow, run_started_ms: i64) -> StepRecord {
+    let ended = step.ended_ms > 0;
+    StepRecord {
+        name: step.name.clone(),
+        action: step.action.clone(),
+        start_offset_ms: step.started_ms - run_started_ms,
+        duration_ms: if ended { step.ended_ms - step.started_ms } else { 0 },
+        outcome: if ended {
+            step.outcome.clone()
+        } else {
+            "failed".to_owned()
+        },
+        detail: if ended {
+            step.detail.clone()
+        } else {
+            "cut off".to_owned()
+        },
+        trace_id: String::new(),
+        evidence: Vec::new(),
+    }
 }
 
 /// A drill that the run did not come to.

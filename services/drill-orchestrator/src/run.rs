@@ -217,19 +217,13 @@ impl Prepared {
         runner.roll_back_run().await?;
         let rollback = rollback_report(std::mem::take(&mut runner.rollback_steps));
         let verdict = verdict_of(&drills, rollback.outcome, cancel.is_cancelled());
-        let payload = serde_json::json!({ "run_id": self.run_id, "verdict": verdict.as_str() });
-        if let Err(error) = context
-            .note_in_audit("DRILL_ENDED", &self.options.reason, &payload)
-            .await
-        {
-            tracing::warn!(%error, "the end of the drill could not be audited");
-        }
-        context.environment.processes.stop_all().await;
+        self.end(&mut context, verdict).await;
         let aborted = if cancel.is_cancelled() {
-            "stopped on request; rolled back".to_owned()
+            "stopped on request; rolled back"
         } else {
-            String::new()
-        };
+            ""
+        }
+        .to_owned();
         Ok(Gathered {
             environment: info,
             drills,
@@ -238,6 +232,18 @@ impl Prepared {
             rollback,
             aborted,
         })
+    }
+
+    /// Audits the end and takes the environment down.
+    async fn end(&self, context: &mut Context, verdict: Verdict) {
+        let payload = serde_json::json!({ "run_id": self.run_id, "verdict": verdict.as_str() });
+        let noted = context
+            .note_in_audit("DRILL_ENDED", &self.options.reason, &payload)
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the end of the drill could not be audited");
+        }
+        context.environment.processes.stop_all().await;
     }
 
     /// How the environment is before anything is done to it.

@@ -9,7 +9,7 @@ use thunes_proto::position::v1::{GetBaselineRequest, RecordBaselineRequest, Trad
 use thunes_proto::types::v1::Balance;
 use thunes_rpc::deadline;
 use thunes_runtime::clock;
-use thunes_store::begin_write;
+use thunes_store::{begin_write, StoreError};
 use thunes_types::{checked_add, parse_decimal};
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +23,8 @@ const RETRY: Duration = Duration::from_millis(300);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Snapshots are taken again while trades come in between.
 const SNAPSHOT_TRIES: u32 = 10;
-/// The fact that says that the baseline is recorded, here and at position.
-const FACT_BASELINE: &str = "baseline_recorded";
+/// The fact that holds the baseline, once it is recorded here and at position.
+const FACT_BASELINE: &str = "baseline";
 
 /// Gets ready, trying again until it works or `shutdown`.
 pub(crate) async fn get_ready(engine: Arc<Engine>, shutdown: CancellationToken) {
@@ -65,8 +65,9 @@ impl Engine {
         self.read_rules().await?;
         // Whatever filled or ended while this gateway was away.
         self.catch_up().await?;
-        if store::fact(&self.database.pool, FACT_BASELINE).await?.is_none() {
-            self.record_baseline().await?;
+        match store::fact(&self.database.pool, FACT_BASELINE).await? {
+            None => self.record_baseline().await?,
+            Some(kept) => self.restore_baseline(&kept).await?,
         }
         // Position may be away; that is no reason to refuse closing.
         let _ = self.read_prices().await;
@@ -86,23 +87,42 @@ impl Engine {
         let (account, cursors) = self.snapshot().await?;
         let cursors: Vec<TradeCursor> = cursors.into_iter().filter(|c| c.last_trade_id != NO_TRADE).collect();
         let balances = balances_to_wire(&account);
+        let baseline = RecordBaselineRequest {
+            account: self.config.account.clone(),
+            balances: if known.found { known.balances } else { balances.clone() },
+            cursors: if known.found { known.cursors } else { cursors.clone() },
+            taken_at_ms: if known.found { known.taken_at_ms } else { clock::now_ms() },
+            reason: "first start of the gateway on this account".into(),
+            request_id: String::new(),
+            replace: false,
+        };
         if !known.found {
-            let request = RecordBaselineRequest {
-                account: self.config.account.clone(),
-                balances: balances.clone(),
-                cursors: cursors.clone(),
-                taken_at_ms: clock::now_ms(),
-                reason: "first start of the gateway on this account".into(),
-                request_id: String::new(),
-                replace: false,
-            };
-            let recorded = self.position.clone().record_baseline(deadline(request, CALL_TIMEOUT)).await;
-            recorded.map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))?;
+            self.send_baseline(baseline.clone()).await?;
         }
-        self.keep_holdings(&balances, &cursors).await
+        let kept = serde_json::to_string(&baseline).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        self.keep_holdings(&balances, &cursors, &kept).await
     }
 
-    async fn keep_holdings(&self, balances: &[Balance], cursors: &[TradeCursor]) -> Result<(), GatewayError> {
+    async fn send_baseline(&self, baseline: RecordBaselineRequest) -> Result<(), GatewayError> {
+        let recorded = self.position.clone().record_baseline(deadline(baseline, CALL_TIMEOUT)).await;
+        recorded.map(|_| ()).map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))
+    }
+
+    /// A position that lost its database gets the baseline again; the fills come back by a reconciliation with repair.
+    /// A position that is away is no reason to wait: it will be asked at the next start.
+    async fn restore_baseline(&self, kept: &str) -> Result<(), GatewayError> {
+        let question = GetBaselineRequest { account: self.config.account.clone() };
+        let Ok(answer) = self.position.clone().get_baseline(deadline(question, CALL_TIMEOUT)).await else { return Ok(()) };
+        if answer.into_inner().found {
+            return Ok(());
+        }
+        let baseline: RecordBaselineRequest =
+            serde_json::from_str(kept).map_err(|e| StoreError::Corrupt(format!("the kept baseline: {e}")))?;
+        tracing::error!("position has no baseline any more; recording it again: reconcile with repair to bring the fills back");
+        self.send_baseline(baseline).await
+    }
+
+    async fn keep_holdings(&self, balances: &[Balance], cursors: &[TradeCursor], kept: &str) -> Result<(), GatewayError> {
         let mut tx = begin_write(&self.database.pool).await?;
         for balance in balances {
             let total = checked_add(parse_decimal("free", &balance.free)?, parse_decimal("locked", &balance.locked)?)?;
@@ -112,7 +132,7 @@ impl Engine {
         for cursor in cursors {
             store::set_holding_cursor(&mut tx, &cursor.symbol, cursor.last_trade_id).await?;
         }
-        store::set_fact(&mut tx, FACT_BASELINE, &clock::now_ms().to_string()).await?;
+        store::set_fact(&mut tx, FACT_BASELINE, kept).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -133,50 +133,61 @@ async fn book_part(context: &Context, accepted: &[&Order]) -> Result<Part, Actio
     }
 }
 
-async fn compare_book(context: &Context, accepted: &[&Order]) -> Result<Part, ActionError> {
-    let clients = context.clients();
-    let ledger = context.sim().ledger().await?;
-    let exchange = context.exchange_holding(&ledger).await?;
-    let (book, fills) = (clients.holding().await?, clients.fills().await?);
-    let known: BTreeSet<(String, i64)> = fills.iter().map(|fill| (fill.symbol.clone(), fill.trade_id)).collect();
-    let ours: BTreeSet<String> = clients
-        .orders(&[])
-        .await?
-        .into_iter()
-        .map(|order| order.client_order_id)
-        .collect();
-    let sent: BTreeSet<&str> = ledger
-        .orders
-        .iter()
-        .map(|order| order.client_order_id.as_str())
-        .collect();
-    let mut wrong = Vec::new();
-    for order in accepted {
+/// What is there after the crash.
+struct There {
+    fills: BTreeSet<(String, i64)>,
+    at_gateway: BTreeSet<String>,
+    at_exchange: BTreeSet<String>,
+}
+
+impl There {
+    /// What is missing of an order that was acknowledged as accepted.
+    fn lacks(&self, order: &Order) -> Vec<String> {
         let id = &order.client_order_id;
-        if !ours.contains(id) {
-            wrong.push(format!("order {id} was acknowledged and the gateway does not know it"));
+        let mut missing = Vec::new();
+        if !self.at_gateway.contains(id) {
+            missing.push(format!("order {id} was acknowledged and the gateway does not know it"));
         }
-        if !sent.contains(id.as_str()) {
-            wrong.push(format!(
+        if !self.at_exchange.contains(id) {
+            missing.push(format!(
                 "order {id} was acknowledged as accepted and the exchange does not have it"
             ));
         }
         let lost = order
             .fills
             .iter()
-            .filter(|fill| !known.contains(&(fill.symbol.clone(), fill.trade_id)));
-        wrong.extend(lost.map(|fill| {
+            .filter(|fill| !self.fills.contains(&(fill.symbol.clone(), fill.trade_id)));
+        missing.extend(lost.map(|fill| {
             format!(
                 "fill {} of order {id} was acknowledged and the book does not have it",
                 fill.trade_id
             )
         }));
+        missing
     }
+}
+
+async fn compare_book(context: &Context, accepted: &[&Order]) -> Result<Part, ActionError> {
+    let clients = context.clients();
+    let ledger = context.sim().ledger().await?;
+    let exchange = context.exchange_holding(&ledger).await?;
+    let (book, fills) = (clients.holding().await?, clients.fills().await?);
+    let orders = clients.orders(&[]).await?;
+    let there = There {
+        fills: fills.into_iter().map(|fill| (fill.symbol, fill.trade_id)).collect(),
+        at_gateway: orders.into_iter().map(|order| order.client_order_id).collect(),
+        at_exchange: ledger
+            .orders
+            .iter()
+            .map(|order| order.client_order_id.clone())
+            .collect(),
+    };
+    let mut wrong: Vec<String> = accepted.iter().flat_map(|order| there.lacks(order)).collect();
     let lost = context
         .crash
         .acknowledged_fills
         .iter()
-        .filter(|fill| !known.contains(*fill));
+        .filter(|fill| !there.fills.contains(*fill));
     wrong
         .extend(lost.map(|(symbol, trade)| format!("fill {symbol} {trade} was in the book before a kill and is gone")));
     let differences = BookDifference::all(&book, &exchange);
