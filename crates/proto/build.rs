@@ -5,7 +5,10 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../proto");
     let areas = ["types", "risk", "position", "audit", "gateway", "drill"];
-    let files: Vec<PathBuf> = areas.iter().map(|area| root.join(format!("thunes/{area}/v1/{area}.proto"))).collect();
+    let files: Vec<PathBuf> = areas
+        .iter()
+        .map(|area| root.join(format!("thunes/{area}/v1/{area}.proto")))
+        .collect();
     for file in &files {
         println!("cargo:rerun-if-changed={}", file.display());
     }

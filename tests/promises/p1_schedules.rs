@@ -8,7 +8,7 @@ use thunes_proto::risk::v1::FenceOutcome;
 use thunes_runtime::{Settings, clock};
 use thunes_supervisor::Target;
 use thunes_supervisor::embedded::Service;
-use thunes_testkit::{Calls, Cluster, Seed, buy, until, until_ok};
+use thunes_testkit::{Calls, Cluster, Seed, buy, limit_buy, until, until_ok};
 
 use crate::THUNES;
 use crate::p1_fence::{activate, assert_nothing_opened_after};

@@ -7,10 +7,20 @@ macro_rules! area {
     ($area:ident) => {
         #[doc = concat!("Package `thunes.", stringify!($area), ".v1`.")]
         pub mod $area {
-            #[allow(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods)]
+            #[allow(
+                clippy::all,
+                clippy::pedantic,
+                clippy::unwrap_used,
+                clippy::disallowed_methods
+            )]
             pub mod v1 {
                 include!(concat!(env!("OUT_DIR"), "/thunes.", stringify!($area), ".v1.rs"));
-                include!(concat!(env!("OUT_DIR"), "/thunes.", stringify!($area), ".v1.serde.rs"));
+                include!(concat!(
+                    env!("OUT_DIR"),
+                    "/thunes.",
+                    stringify!($area),
+                    ".v1.serde.rs"
+                ));
             }
         }
     };

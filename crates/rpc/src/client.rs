@@ -27,8 +27,10 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the URL is malformed; an unreachable peer shows at the first call.
 pub fn connect(url: &str) -> Result<Client, ClientError> {
-    let endpoint =
-        Endpoint::from_shared(url.to_owned()).map_err(|source| ClientError { url: url.to_owned(), source })?;
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|source| ClientError {
+        url: url.to_owned(),
+        source,
+    })?;
     let channel = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)

@@ -18,7 +18,12 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(code: Code, reason: ReasonCode, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), metadata: HashMap::new() }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+        }
     }
 
     #[must_use]
@@ -64,7 +69,10 @@ pub fn invalid_fields(mut errors: Vec<FieldError>) -> Status {
             .map(|e| FieldViolation::new(e.field.clone(), format!("{:?}: {}", e.value, e.rule)))
             .collect::<Vec<_>>(),
     );
-    details.add_help_link("what this reason means", format!("docs/errors/{}.md", ReasonCode::InvalidArgument));
+    details.add_help_link(
+        "what this reason means",
+        format!("docs/errors/{}.md", ReasonCode::InvalidArgument),
+    );
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
@@ -92,7 +100,10 @@ mod tests {
     fn errors_carry_field_value_and_rule_as_details() {
         let status = invalid(FieldError::new("quote_amount", "-1", "must be greater than 0"));
         assert_eq!(status.code(), Code::InvalidArgument);
-        let violations = status.get_details_bad_request().expect("bad request details").field_violations;
+        let violations = status
+            .get_details_bad_request()
+            .expect("bad request details")
+            .field_violations;
         assert_eq!(violations[0].field, "quote_amount");
         assert!(violations[0].description.contains("-1") && violations[0].description.contains("greater than 0"));
         assert_eq!(reason_of(&status), Some(ReasonCode::InvalidArgument));

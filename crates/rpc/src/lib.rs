@@ -7,8 +7,8 @@ mod peer;
 mod server;
 mod trace;
 
-pub use client::{connect, deadline, Client, ClientError};
-pub use error::{invalid, invalid_fields, reason_of, refusal, unavailable, Refusal};
-pub use peer::{actor_of, with_actor, ACTOR_MAX};
-pub use server::{bind, serve, BindError, Listening, ServeError, MESSAGE_BYTES_MAX};
+pub use client::{Client, ClientError, connect, deadline};
+pub use error::{Refusal, invalid, invalid_fields, reason_of, refusal, unavailable};
+pub use peer::{ACTOR_MAX, actor_of, with_actor};
+pub use server::{BindError, Listening, MESSAGE_BYTES_MAX, ServeError, bind, serve};
 pub use trace::{Propagate, TraceLayer};

@@ -6,10 +6,21 @@ const ACTOR_KEY: &str = "x-thunes-actor";
 
 /// Who calls. Until identity is built this is what the caller says, and the prefix says that nobody proved it.
 pub fn actor_of(metadata: &MetadataMap) -> String {
-    let named = metadata.get(ACTOR_KEY).and_then(|value| value.to_str().ok()).map(|text| {
-        text.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.@:".contains(*c)).take(ACTOR_MAX).collect::<String>()
-    });
-    format!("unauthenticated:{}", named.filter(|name| !name.is_empty()).unwrap_or_else(|| "local".to_owned()))
+    let named = metadata
+        .get(ACTOR_KEY)
+        .and_then(|value| value.to_str().ok())
+        .map(|text| {
+            text.chars()
+                .filter(|c| c.is_ascii_alphanumeric() || "-_.@:".contains(*c))
+                .take(ACTOR_MAX)
+                .collect::<String>()
+        });
+    format!(
+        "unauthenticated:{}",
+        named
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "local".to_owned())
+    )
 }
 
 /// Says who calls.

@@ -23,7 +23,12 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error("{service} cannot listen on {address}: {source}; {remedy}")]
-    Listen { service: &'static str, address: SocketAddr, source: std::io::Error, remedy: &'static str },
+    Listen {
+        service: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+        remedy: &'static str,
+    },
     #[error(
         "{service} will not listen on {address}: it is not a loopback address, and there is no identity and no TLS yet; \
          set {service}.plaintext = true only where nobody else can reach that address"
@@ -61,7 +66,12 @@ pub async fn bind(service: &'static str, address: SocketAddr, plaintext: bool) -
             std::io::ErrorKind::PermissionDenied => "choose a port above 1023",
             _ => "choose an address of this machine",
         };
-        BindError::Listen { service, address, source, remedy }
+        BindError::Listen {
+            service,
+            address,
+            source,
+            remedy,
+        }
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -81,7 +91,9 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in services {
-        health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+        health
+            .set_service_status(name, tonic_health::ServingStatus::Serving)
+            .await;
     }
     let reflection = || {
         tonic_reflection::server::Builder::configure()

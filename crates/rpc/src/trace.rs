@@ -77,8 +77,7 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let span = tracing::info_span!("rpc", method = %request.uri().path());
-        let parent =
-            opentelemetry::global::get_text_map_propagator(|p| p.extract(&Headers(request.headers())));
+        let parent = opentelemetry::global::get_text_map_propagator(|p| p.extract(&Headers(request.headers())));
         // Without a subscriber there is no span to hang on; the call goes on untraced.
         let _ = span.set_parent(parent);
         Box::pin(self.inner.call(request).instrument(span))

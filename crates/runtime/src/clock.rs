@@ -43,7 +43,9 @@ pub fn iso_utc(ms: i64) -> String {
 
 /// Reads what [`iso_utc`] writes (and any other RFC 3339 time).
 pub fn parse_iso_utc(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(jiff::Timestamp::as_millisecond)
 }
 
 /// The UTC day of a time: `2026-11-24`.

@@ -9,4 +9,4 @@ mod telemetry;
 pub use reader::{ConfigFaults, Fault, KeyDoc, Reader};
 pub use settings::{Settings, SettingsError};
 pub use shutdown::shutdown_on_signal;
-pub use telemetry::{current_trace_id, init_telemetry, LogFormat};
+pub use telemetry::{LogFormat, current_trace_id, init_telemetry};

@@ -53,7 +53,13 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(settings: &'a Settings, section: &str) -> Self {
-        Self { settings, section: section.to_owned(), known: BTreeSet::new(), faults: Vec::new(), docs: Vec::new() }
+        Self {
+            settings,
+            section: section.to_owned(),
+            known: BTreeSet::new(),
+            faults: Vec::new(),
+            docs: Vec::new(),
+        }
     }
 
     fn full(&self, key: &str) -> String {
@@ -72,7 +78,11 @@ impl<'a> Reader<'a> {
     fn raw(&mut self, key: &str, default: &str, doc: &'static str) -> Option<String> {
         let full = self.full(key);
         self.known.insert(full.clone());
-        self.docs.push(KeyDoc { key: full.clone(), default: default.to_owned(), doc });
+        self.docs.push(KeyDoc {
+            key: full.clone(),
+            default: default.to_owned(),
+            doc,
+        });
         if let Some(value) = self.settings.overrides.get(&full) {
             return Some(value.clone());
         }
@@ -82,7 +92,9 @@ impl<'a> Reader<'a> {
         match self.file_value(&full)? {
             toml::Value::String(text) => Some(text.clone()),
             toml::Value::Array(items) => {
-                let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+                let texts = items
+                    .iter()
+                    .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
                 Some(texts.collect::<Vec<_>>().join(","))
             }
             other => Some(other.to_string()),
@@ -91,7 +103,11 @@ impl<'a> Reader<'a> {
 
     fn fault(&mut self, key: &str, value: &str, rule: impl Into<String>) {
         let key = self.full(key);
-        self.faults.push(Fault { key, value: value.to_owned(), rule: rule.into() });
+        self.faults.push(Fault {
+            key,
+            value: value.to_owned(),
+            rule: rule.into(),
+        });
     }
 
     /// Records a fault that only the reading component can see, such as two settings that contradict each other.
@@ -116,11 +132,17 @@ impl<'a> Reader<'a> {
 
     /// A whole number within bounds.
     pub fn integer(&mut self, key: &str, default: i64, bounds: RangeInclusive<i64>, doc: &'static str) -> i64 {
-        let Some(text) = self.raw(key, &default.to_string(), doc) else { return default };
+        let Some(text) = self.raw(key, &default.to_string(), doc) else {
+            return default;
+        };
         match text.parse::<i64>() {
             Ok(value) if bounds.contains(&value) => value,
             _ => {
-                self.fault(key, &text, format!("a whole number from {} to {}", bounds.start(), bounds.end()));
+                self.fault(
+                    key,
+                    &text,
+                    format!("a whole number from {} to {}", bounds.start(), bounds.end()),
+                );
                 default
             }
         }
@@ -128,7 +150,9 @@ impl<'a> Reader<'a> {
 
     /// true or false.
     pub fn boolean(&mut self, key: &str, default: bool, doc: &'static str) -> bool {
-        let Some(text) = self.raw(key, if default { "true" } else { "false" }, doc) else { return default };
+        let Some(text) = self.raw(key, if default { "true" } else { "false" }, doc) else {
+            return default;
+        };
         match text.as_str() {
             "true" => true,
             "false" => false,
@@ -143,7 +167,11 @@ impl<'a> Reader<'a> {
     pub fn list(&mut self, key: &str, default: &[&str], doc: &'static str) -> Vec<String> {
         let joined = default.join(",");
         let text = self.raw(key, &joined, doc).unwrap_or(joined);
-        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Anything with a parser; `default` must parse.
@@ -173,18 +201,38 @@ impl<'a> Reader<'a> {
             let mut unknown = Vec::new();
             collect_unknown(&self.section, table, &self.known, &mut unknown);
             for (key, value) in unknown {
-                self.faults.push(Fault { key, value, rule: "no such setting; see docs/CONFIGURATION.md".into() });
+                self.faults.push(Fault {
+                    key,
+                    value,
+                    rule: "no such setting; see docs/CONFIGURATION.md".into(),
+                });
             }
         }
-        for section in self.settings.file.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
+        for section in self
+            .settings
+            .file
+            .keys()
+            .filter(|name| !SECTIONS.contains(&name.as_str()))
+        {
             let rule = format!("no such section; there are {}", SECTIONS.join(", "));
-            self.faults.push(Fault { key: format!("[{section}]"), value: String::new(), rule });
+            self.faults.push(Fault {
+                key: format!("[{section}]"),
+                value: String::new(),
+                rule,
+            });
         }
         if self.faults.is_empty() {
             return Ok(self.docs);
         }
-        let origin = self.settings.origin.as_ref().map_or("flags and environment".into(), |p| p.display().to_string());
-        Err(ConfigFaults { origin, faults: self.faults })
+        let origin = self
+            .settings
+            .origin
+            .as_ref()
+            .map_or("flags and environment".into(), |p| p.display().to_string());
+        Err(ConfigFaults {
+            origin,
+            faults: self.faults,
+        })
     }
 }
 
@@ -208,14 +256,19 @@ mod tests {
 
     #[test]
     fn several_mistakes_are_named_at_once() {
-        let settings = Settings::from_toml("[risk]\nport = 99999\nfast = \"maybe\"\ntypo = 1\n[risk.limits]\nx = 1\n[gatway]\ny = 1\n")
-            .expect("toml");
+        let settings = Settings::from_toml(
+            "[risk]\nport = 99999\nfast = \"maybe\"\ntypo = 1\n[risk.limits]\nx = 1\n[gatway]\ny = 1\n",
+        )
+        .expect("toml");
         let mut reader = settings.reader("risk");
         reader.integer("port", 7101, 1..=65535, "");
         reader.boolean("fast", false, "");
         let faults = reader.finish().expect_err("five faults");
         let keys: Vec<_> = faults.faults.iter().map(|f| f.key.as_str()).collect();
-        assert_eq!(keys, ["risk.port", "risk.fast", "risk.limits.x", "risk.typo", "[gatway]"]);
+        assert_eq!(
+            keys,
+            ["risk.port", "risk.fast", "risk.limits.x", "risk.typo", "[gatway]"]
+        );
         let shown = faults.to_string();
         assert!(shown.contains("99999") && shown.contains("1 to 65535"), "{shown}");
     }

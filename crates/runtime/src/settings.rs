@@ -30,14 +30,22 @@ impl Settings {
     /// # Errors
     /// When the file cannot be read or is not TOML.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
-        let environment = std::env::vars().filter(|(name, _)| name.starts_with(Self::ENV_PREFIX)).collect();
-        let mut settings = Self { environment, ..Self::default() };
+        let environment = std::env::vars()
+            .filter(|(name, _)| name.starts_with(Self::ENV_PREFIX))
+            .collect();
+        let mut settings = Self {
+            environment,
+            ..Self::default()
+        };
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
-            settings.file = text
-                .parse()
-                .map_err(|e: toml::de::Error| SettingsError::Syntax { path: path.to_owned(), message: e.to_string() })?;
+            let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
+                path: path.to_owned(),
+                source,
+            })?;
+            settings.file = text.parse().map_err(|e: toml::de::Error| SettingsError::Syntax {
+                path: path.to_owned(),
+                message: e.to_string(),
+            })?;
             settings.origin = Some(path.to_owned());
         }
         Ok(settings)
@@ -52,7 +60,10 @@ impl Settings {
             path: PathBuf::from("(text)"),
             message: e.to_string(),
         })?;
-        Ok(Self { file, ..Self::default() })
+        Ok(Self {
+            file,
+            ..Self::default()
+        })
     }
 
     /// Sets one key as a flag does; `key` is dotted, as in `risk.limits.order_notional_max`.

@@ -31,14 +31,23 @@ pub fn init_telemetry(service: &'static str, format: LogFormat) {
         LogFormat::Text => lines.with_target(false).with_ansi(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).boxed(),
     };
-    let traces = tracing_opentelemetry::layer().with_tracer(tracer).with_filter(EnvFilter::new("info"));
+    let traces = tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_filter(EnvFilter::new("info"));
     // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter())).with(traces).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(filter()))
+        .with(traces)
+        .try_init();
 }
 
 /// The W3C trace id of the present span: 32 hex digits, or empty when there is none.
 pub fn current_trace_id() -> String {
     let context = tracing::Span::current().context();
     let id = context.span().span_context().trace_id();
-    if id == opentelemetry::trace::TraceId::INVALID { String::new() } else { id.to_string() }
+    if id == opentelemetry::trace::TraceId::INVALID {
+        String::new()
+    } else {
+        id.to_string()
+    }
 }

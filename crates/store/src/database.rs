@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
 /// A service's database: SQLite with a write-ahead log, every commit on disk before it answers.
 #[derive(Debug, Clone)]
@@ -27,7 +27,10 @@ pub enum StoreError {
     #[error("the database {path} cannot be opened: {source}; check that its folder is writable and not full")]
     Open { path: PathBuf, source: sqlx::Error },
     #[error("the database {path} cannot be brought to this version: {source}")]
-    Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
+    Migrate {
+        path: PathBuf,
+        source: sqlx::migrate::MigrateError,
+    },
     #[error("the database refused: {0}")]
     Query(#[from] sqlx::Error),
     #[error("a stored value cannot be read: {0}")]
@@ -53,7 +56,10 @@ const OWN_TABLES: &[&str] = &[
 /// Names the path and the remedy. A damaged file is left as it is.
 pub async fn open(path: &Path, migrations: &Migrator) -> Result<Database, StoreError> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?;
     }
     let failed = |source: sqlx::Error| classify(path, source);
     let url = format!("sqlite://{}", path.display());
@@ -64,31 +70,54 @@ pub async fn open(path: &Path, migrations: &Migrator) -> Result<Database, StoreE
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10));
-    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.map_err(failed)?;
-    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&pool).await.map_err(failed)?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(4)
+        // After a failed write on a full disk a connection can be left inside its transaction: such a one is closed.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        .connect_with(options)
+        .await
+        .map_err(failed)?;
+    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(&pool)
+        .await
+        .map_err(failed)?;
     if verdict != "ok" {
-        return Err(StoreError::Damaged { path: path.to_owned(), detail: verdict });
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            detail: verdict,
+        });
     }
     for statement in OWN_TABLES {
         sqlx::query(*statement).execute(&pool).await.map_err(failed)?;
     }
-    migrations.run(&pool).await.map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
+    migrations.run(&pool).await.map_err(|source| StoreError::Migrate {
+        path: path.to_owned(),
+        source,
+    })?;
     sqlx::query("INSERT INTO identity (id, incarnation) VALUES (1, ?) ON CONFLICT DO NOTHING")
         .bind(uuid::Uuid::new_v4().simple().to_string())
         .execute(&pool)
         .await
         .map_err(failed)?;
-    let incarnation =
-        sqlx::query_scalar("SELECT incarnation FROM identity WHERE id = 1").fetch_one(&pool).await.map_err(failed)?;
+    let incarnation = sqlx::query_scalar("SELECT incarnation FROM identity WHERE id = 1")
+        .fetch_one(&pool)
+        .await
+        .map_err(failed)?;
     Ok(Database { pool, incarnation })
 }
 
 fn classify(path: &Path, source: sqlx::Error) -> StoreError {
     let text = source.to_string();
     if text.contains("malformed") || text.contains("not a database") {
-        StoreError::Damaged { path: path.to_owned(), detail: text }
+        StoreError::Damaged {
+            path: path.to_owned(),
+            detail: text,
+        }
     } else {
-        StoreError::Open { path: path.to_owned(), source }
+        StoreError::Open {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 

@@ -20,12 +20,17 @@ pub fn pass(name: &str) -> Action {
         let entries = text.split(';').filter_map(|entry| {
             let (name, action) = entry.split_once('=')?;
             let (action, nth) = action.split_once('@').unwrap_or((action, "1"));
-            Some((name.trim().to_owned(), (action.trim().to_owned(), nth.trim().parse().ok()?)))
+            Some((
+                name.trim().to_owned(),
+                (action.trim().to_owned(), nth.trim().parse().ok()?),
+            ))
         });
         Mutex::new(entries.collect())
     });
     let Ok(mut plan) = PLAN.lock() else { return Action::Pass };
-    let Some((action, nth)) = plan.get_mut(name) else { return Action::Pass };
+    let Some((action, nth)) = plan.get_mut(name) else {
+        return Action::Pass;
+    };
     if *nth > 1 {
         *nth -= 1;
         return Action::Pass;

@@ -6,6 +6,6 @@ pub mod failpoint;
 mod outbox;
 mod requests;
 
-pub use database::{begin_write, open, Database, StoreError};
-pub use outbox::{run_outbox, Outbox, OutboxEvent, OutboxStatus};
-pub use requests::{remember_answer, repeated_answer, Repeated};
+pub use database::{Database, StoreError, begin_write, open};
+pub use outbox::{Outbox, OutboxEvent, OutboxStatus, run_outbox};
+pub use requests::{Repeated, remember_answer, repeated_answer};

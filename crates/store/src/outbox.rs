@@ -6,7 +6,7 @@ use sha2::Digest;
 use sqlx::{Sqlite, Transaction};
 use thunes_proto::audit::v1::audit_service_client::AuditServiceClient;
 use thunes_proto::audit::v1::{AppendEventsRequest, NewEvent};
-use thunes_rpc::{deadline, Client};
+use thunes_rpc::{Client, deadline};
 use thunes_runtime::clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,10 @@ fn bounded(event: OutboxEvent) -> OutboxEvent {
     }
     let hash = hex::encode(sha2::Sha256::digest(&payload));
     let short = serde_json::json!({ "too_large": true, "bytes": payload.len(), "sha256": hash });
-    OutboxEvent { payload: short, ..event }
+    OutboxEvent {
+        payload: short,
+        ..event
+    }
 }
 
 /// How much audit does not have yet.
@@ -80,7 +83,11 @@ pub struct Outbox {
 
 impl Outbox {
     pub fn new(database: Database, producer: &'static str) -> Self {
-        Self { database, producer, wake: Arc::new(Notify::new()) }
+        Self {
+            database,
+            producer,
+            wake: Arc::new(Notify::new()),
+        }
     }
 
     /// Writes an event in the transaction of the change that it tells of. Call [`Outbox::wake`] after the commit.
@@ -88,7 +95,10 @@ impl Outbox {
     /// # Errors
     /// When the database fails.
     pub async fn add(&self, tx: &mut Transaction<'_, Sqlite>, event: &OutboxEvent) -> Result<(), StoreError> {
-        let event = OutboxEvent { reason: event.reason.chars().take(REASON_MAX).collect(), ..event.clone() };
+        let event = OutboxEvent {
+            reason: event.reason.chars().take(REASON_MAX).collect(),
+            ..event.clone()
+        };
         let event = bounded(event);
         let text = serde_json::to_string(&event).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         sqlx::query("INSERT INTO outbox (event, created_ms) VALUES (?, ?)")
@@ -109,8 +119,9 @@ impl Outbox {
     /// # Errors
     /// When the database fails.
     pub async fn status(&self) -> Result<OutboxStatus, StoreError> {
-        let (depth, oldest): (i64, Option<i64>) =
-            sqlx::query_as("SELECT COUNT(*), MIN(created_ms) FROM outbox").fetch_one(&self.database.pool).await?;
+        let (depth, oldest): (i64, Option<i64>) = sqlx::query_as("SELECT COUNT(*), MIN(created_ms) FROM outbox")
+            .fetch_one(&self.database.pool)
+            .await?;
         let oldest_age_ms = oldest.map_or(0, |at| (clock::now_ms() - at).max(0));
         Ok(OutboxStatus { depth, oldest_age_ms })
     }
@@ -127,7 +138,8 @@ impl Outbox {
             if bytes > BATCH_BYTES_MAX && !batch.is_empty() {
                 break;
             }
-            let event = serde_json::from_str(&text).map_err(|e| StoreError::Corrupt(format!("outbox event {seq}: {e}")))?;
+            let event =
+                serde_json::from_str(&text).map_err(|e| StoreError::Corrupt(format!("outbox event {seq}: {e}")))?;
             batch.push((seq, event));
         }
         Ok(batch)
@@ -155,8 +167,12 @@ impl Outbox {
     /// Delivers one batch; says whether there was any.
     async fn deliver(&self, audit: &mut AuditServiceClient<Client>) -> Result<bool, DeliveryError> {
         let batch = self.waiting().await?;
-        let Some((last, _)) = batch.last() else { return Ok(false) };
-        audit.append_events(deadline(self.request(&batch), DELIVERY_TIMEOUT)).await?;
+        let Some((last, _)) = batch.last() else {
+            return Ok(false);
+        };
+        audit
+            .append_events(deadline(self.request(&batch), DELIVERY_TIMEOUT))
+            .await?;
         sqlx::query("DELETE FROM outbox WHERE seq <= ?")
             .bind(*last)
             .execute(&self.database.pool)
@@ -198,7 +214,13 @@ pub async fn run_outbox(outbox: Outbox, audit: Client, shutdown: CancellationTok
             }
         };
         // After a failure a new event must not cut the pause short: a down service is not to be hammered.
-        let woken = async { if failing { std::future::pending().await } else { outbox.wake.notified().await } };
+        let woken = async {
+            if failing {
+                std::future::pending().await
+            } else {
+                outbox.wake.notified().await
+            }
+        };
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(wait) => {}

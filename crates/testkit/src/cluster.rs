@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use thunes_supervisor::Target;
 use thunes_supervisor::embedded::{Environment, Plan, Service};
 
+use crate::sabotage::sabotaged;
 use crate::{Calls, Sim, Trail, until_ok};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -48,7 +49,7 @@ impl Cluster {
     /// As [`Cluster::start`].
     pub async fn start_with(program: &str, seed: u64, change: impl FnOnce(Plan) -> Plan) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let plan = change(roomy(Plan::isolated(program, folder.path().join("data"), seed)));
+        let plan = sabotaged(change(roomy(Plan::isolated(program, folder.path().join("data"), seed))));
         let env = Environment::start(plan).await.unwrap_or_else(|error| panic!("no environment: {error}"));
         let url = |service| env.url(service);
         let calls = Calls::new(

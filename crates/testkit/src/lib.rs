@@ -7,6 +7,7 @@ mod cluster;
 mod command;
 mod flow;
 mod python;
+mod sabotage;
 mod seed;
 mod sim;
 mod trail;

@@ -41,7 +41,11 @@ pub fn parse_decimal(field: &str, text: &str) -> Result<Decimal, FieldError> {
 /// Names the field, the value and the rule.
 pub fn parse_positive(field: &str, text: &str) -> Result<Decimal, FieldError> {
     let value = parse_decimal(field, text)?;
-    if value > Decimal::ZERO { Ok(value) } else { Err(FieldError::new(field, text, "must be greater than 0")) }
+    if value > Decimal::ZERO {
+        Ok(value)
+    } else {
+        Err(FieldError::new(field, text, "must be greater than 0"))
+    }
 }
 
 /// Like [`parse_decimal`], and not below zero.
@@ -50,7 +54,11 @@ pub fn parse_positive(field: &str, text: &str) -> Result<Decimal, FieldError> {
 /// Names the field, the value and the rule.
 pub fn parse_non_negative(field: &str, text: &str) -> Result<Decimal, FieldError> {
     let value = parse_decimal(field, text)?;
-    if value >= Decimal::ZERO { Ok(value.abs()) } else { Err(FieldError::new(field, text, "must not be negative")) }
+    if value >= Decimal::ZERO {
+        Ok(value.abs())
+    } else {
+        Err(FieldError::new(field, text, "must not be negative"))
+    }
 }
 
 #[cfg(test)]
@@ -60,9 +68,9 @@ mod tests {
 
     #[test]
     fn p8_garbage_is_refused_with_field_value_and_rule() {
-        for bad in
-            ["", "-", ".", "1.", ".5", "1e5", "+1", "1,000", " 1", "1 ", "0x10", "NaN", "inf", "--1", "1.2.3", "١"]
-        {
+        for bad in [
+            "", "-", ".", "1.", ".5", "1e5", "+1", "1,000", " 1", "1 ", "0x10", "NaN", "inf", "--1", "1.2.3", "١",
+        ] {
             let error = parse_decimal("quote_amount", bad).expect_err(bad);
             assert_eq!(error.field, "quote_amount");
             assert!(!error.rule.is_empty());
@@ -78,7 +86,12 @@ mod tests {
         let most = "9".repeat(28);
         assert_eq!(parse_decimal("q", &most).expect("28 digits").to_string(), most);
         assert!(parse_decimal("q", &"9".repeat(29)).is_err());
-        assert_eq!(parse_decimal("q", "0.0000000000000000000000000001").expect("28 places").scale(), 28);
+        assert_eq!(
+            parse_decimal("q", "0.0000000000000000000000000001")
+                .expect("28 places")
+                .scale(),
+            28
+        );
     }
 
     proptest! {

@@ -14,13 +14,20 @@ impl FieldError {
     pub const VALUE_SHOWN_MAX: usize = 64;
 
     pub fn new(field: impl Into<String>, value: &str, rule: impl Into<String>) -> Self {
-        let mut shown: String =
-            value.chars().take(Self::VALUE_SHOWN_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let mut shown: String = value
+            .chars()
+            .take(Self::VALUE_SHOWN_MAX)
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect();
         let length = value.chars().count();
         if length > Self::VALUE_SHOWN_MAX {
             shown.push_str(&format!("… ({length} characters)"));
         }
-        Self { field: field.into(), value: shown, rule: rule.into() }
+        Self {
+            field: field.into(),
+            value: shown,
+            rule: rule.into(),
+        }
     }
 }
 

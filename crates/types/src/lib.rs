@@ -7,13 +7,13 @@ mod names;
 mod reason;
 mod texts;
 
-pub use decimal::{parse_decimal, parse_non_negative, parse_positive, DECIMAL_DIGITS_MAX, DECIMAL_LENGTH_MAX};
+pub use decimal::{DECIMAL_DIGITS_MAX, DECIMAL_LENGTH_MAX, parse_decimal, parse_non_negative, parse_positive};
 pub use field::FieldError;
-pub use math::{checked_add, checked_mul_exact, checked_sub, floor_to_step, mul_div_half_even, MoneyError};
+pub use math::{MoneyError, checked_add, checked_mul_exact, checked_sub, floor_to_step, mul_div_half_even};
 pub use names::{ClientOrderId, Reason, RequestId, StrategyId, Symbol};
 pub use reason::ReasonCode;
 pub use rust_decimal::Decimal;
 pub use texts::{
-    text_kill_switch_activated, text_kill_switch_deactivated, TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED,
-    TEXT_TRADE_PASSED,
+    TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED, text_kill_switch_activated,
+    text_kill_switch_deactivated,
 };

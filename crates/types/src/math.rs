@@ -44,7 +44,11 @@ fn exact(
 /// When the exact product does not fit.
 pub fn checked_mul_exact(left: Decimal, right: Decimal) -> Result<Decimal, MoneyError> {
     let product = BigInt::from(left.mantissa()) * BigInt::from(right.mantissa());
-    to_decimal(product, left.scale() + right.scale()).ok_or(MoneyError { operation: "the product", left, right })
+    to_decimal(product, left.scale() + right.scale()).ok_or(MoneyError {
+        operation: "the product",
+        left,
+        right,
+    })
 }
 
 /// `value * numerator / denominator`, rounded half to even at `scale` places; the product is exact whatever its size.
@@ -57,23 +61,35 @@ pub fn mul_div_half_even(
     denominator: Decimal,
     scale: u32,
 ) -> Result<Decimal, MoneyError> {
-    let misfit = MoneyError { operation: "the quotient", left: value, right: denominator };
+    let misfit = MoneyError {
+        operation: "the quotient",
+        left: value,
+        right: denominator,
+    };
     if denominator.is_zero() {
         return Err(misfit);
     }
     // value * numerator / denominator as one fraction of integers, shifted to `scale` places.
     let mut top = BigInt::from(value.mantissa()) * BigInt::from(numerator.mantissa());
     let mut bottom = BigInt::from(denominator.mantissa());
-    let shift = i64::from(scale) + i64::from(denominator.scale()) - i64::from(value.scale()) - i64::from(numerator.scale());
+    let shift =
+        i64::from(scale) + i64::from(denominator.scale()) - i64::from(value.scale()) - i64::from(numerator.scale());
     let power = BigInt::from(10).pow(u32::try_from(shift.unsigned_abs()).map_err(|_| misfit.clone())?);
-    if shift >= 0 { top *= power } else { bottom *= power }
+    if shift >= 0 {
+        top *= power
+    } else {
+        bottom *= power
+    }
     to_decimal(divide_half_even(&top, &bottom), scale).ok_or(misfit)
 }
 
 fn divide_half_even(top: &BigInt, bottom: &BigInt) -> BigInt {
     let zero = BigInt::from(0);
     let negative = (*top < zero) != (*bottom < zero);
-    let (top, bottom) = (BigInt::from(top.magnitude().clone()), BigInt::from(bottom.magnitude().clone()));
+    let (top, bottom) = (
+        BigInt::from(top.magnitude().clone()),
+        BigInt::from(bottom.magnitude().clone()),
+    );
     let quotient = &top / &bottom;
     let twice_rest = (&top - &quotient * &bottom) * 2;
     let odd = &quotient % 2 != zero;
@@ -132,13 +148,19 @@ mod tests {
     #[test]
     fn p8_sums_that_would_round_are_errors() {
         assert!(checked_add(d("9999999999999999999999999999"), d("0.1")).is_err());
-        assert_eq!(checked_add(d("1000000000000000.00000001"), d("0.00000001")).expect("fits"), d("1000000000000000.00000002"));
+        assert_eq!(
+            checked_add(d("1000000000000000.00000001"), d("0.00000001")).expect("fits"),
+            d("1000000000000000.00000002")
+        );
         assert!(checked_add(Decimal::MAX, Decimal::ONE).is_err());
     }
 
     #[test]
     fn p8_products_of_huge_quantities_and_tiny_prices_are_exact() {
-        assert_eq!(checked_mul_exact(d("1000000000000000"), d("0.00000001")).expect("fits"), d("10000000"));
+        assert_eq!(
+            checked_mul_exact(d("1000000000000000"), d("0.00000001")).expect("fits"),
+            d("10000000")
+        );
         assert!(checked_mul_exact(d("1000000000000000.00000001"), d("100000.00000001")).is_err());
     }
 

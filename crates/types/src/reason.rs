@@ -100,8 +100,10 @@ mod tests {
     #[test]
     fn every_reason_code_has_a_page() {
         let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
-        let missing: Vec<_> =
-            ReasonCode::ALL.iter().filter(|code| !pages.join(format!("{code}.md")).is_file()).collect();
+        let missing: Vec<_> = ReasonCode::ALL
+            .iter()
+            .filter(|code| !pages.join(format!("{code}.md")).is_file())
+            .collect();
         assert!(missing.is_empty(), "no page in docs/errors for {missing:?}");
     }
 }

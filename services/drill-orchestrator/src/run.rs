@@ -111,6 +111,15 @@ impl Prepared {
             Err(error @ (DrillError::LiveAccount { .. } | DrillError::Environment(_) | DrillError::Folder { .. })) => {
                 let report = self.report(self.nothing(&error));
                 self.journal.end(&report, clock::now_ms()).await?;
+                if let Some(folder) = self
+                    .options
+                    .out_dir
+                    .as_ref()
+                    .filter(|_| !matches!(error, DrillError::LiveAccount { .. }))
+                {
+                    // The error itself matters more to the caller than a report of nothing that cannot be written.
+                    let _ = write_report(folder, &report);
+                }
                 return Err(error);
             }
             Err(error) => return Err(error),

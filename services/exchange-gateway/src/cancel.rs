@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thunes_binance::{CallError, ErrorKind};
 use thunes_proto::gateway::v1::{CancelAllOrdersResponse, CancelFailure};
-use thunes_store::{begin_write, OutboxEvent};
+use thunes_store::{OutboxEvent, begin_write};
 use thunes_types::{ClientOrderId, Reason, ReasonCode, Symbol};
 
 use crate::domain::order::{ExchangeWord, OrderState};
@@ -18,7 +18,11 @@ use crate::wire::state_of;
 /// # Errors
 /// Names the rule.
 pub(crate) fn optional_reason(text: &str) -> Result<(), thunes_types::FieldError> {
-    if text.is_empty() { Ok(()) } else { Reason::parse(text).map(|_| ()) }
+    if text.is_empty() {
+        Ok(())
+    } else {
+        Reason::parse(text).map(|_| ())
+    }
 }
 
 impl Engine {
@@ -34,7 +38,9 @@ impl Engine {
         }
         let symbol = Symbol::parse(&order.symbol)?;
         let (timestamp_ms, recv_window_ms) = self.stamp()?;
-        let request = self.exchange.sign_cancel(&symbol, client_order_id, timestamp_ms, recv_window_ms);
+        let request = self
+            .exchange
+            .sign_cancel(&symbol, client_order_id, timestamp_ms, recv_window_ms);
         match self.exchange.send(request).await.into_result() {
             Ok(canceled) => {
                 let word = ExchangeWord {
@@ -47,7 +53,9 @@ impl Engine {
                 self.order(id).await
             }
             // It may have filled or ended already: the exchange's present word decides.
-            Err(CallError::Rejected(rejection)) if matches!(rejection.kind, ErrorKind::CancelRejected | ErrorKind::NoSuchOrder) => {
+            Err(CallError::Rejected(rejection))
+                if matches!(rejection.kind, ErrorKind::CancelRejected | ErrorKind::NoSuchOrder) =>
+            {
                 self.ask_about(&order).await?;
                 self.order(id).await
             }
@@ -102,9 +110,14 @@ impl Engine {
                 }
                 Ok(after) if after.state()?.is_terminal() => {}
                 Ok(after) => {
-                    answer.failures.push(failure(format!("still {} at the exchange", after.state), ReasonCode::ExchangeError));
+                    answer.failures.push(failure(
+                        format!("still {} at the exchange", after.state),
+                        ReasonCode::ExchangeError,
+                    ));
                 }
-                Err(error) => answer.failures.push(failure(error.to_string(), ReasonCode::ExchangeError)),
+                Err(error) => answer
+                    .failures
+                    .push(failure(error.to_string(), ReasonCode::ExchangeError)),
             }
         }
         Ok(answer)

@@ -70,7 +70,11 @@ impl GatewayConfig {
     /// Every fault at once.
     pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
         let mut r = settings.reader("gateway");
-        let base_url = r.text("exchange.base_url", "http://127.0.0.1:7110", "REST of the exchange; https://testnet.binance.vision for the testnet");
+        let base_url = r.text(
+            "exchange.base_url",
+            "http://127.0.0.1:7110",
+            "REST of the exchange; https://testnet.binance.vision for the testnet",
+        );
         let default_ws = default_ws_url(&base_url);
         let config = Self {
             listen: r.parsed("listen", "127.0.0.1:7104", "address of the gRPC server", |text| {
@@ -98,9 +102,17 @@ impl GatewayConfig {
             price_interval_ms: r.integer("price_interval_ms", 500, 50..=60_000, "how often last prices are asked for"),
             base_url,
         };
-        let allow_live = r.boolean("exchange.allow_live", false, "trade real money; needed for a live base_url");
+        let allow_live = r.boolean(
+            "exchange.allow_live",
+            false,
+            "trade real money; needed for a live base_url",
+        );
         if config.environment == Environment::Live && !allow_live {
-            r.refuse("exchange.base_url", &config.base_url, "is a live exchange: set gateway.exchange.allow_live = true if real money is meant");
+            r.refuse(
+                "exchange.base_url",
+                &config.base_url,
+                "is a live exchange: set gateway.exchange.allow_live = true if real money is meant",
+            );
         }
         let docs = r.finish()?;
         Ok((config, docs))
@@ -117,13 +129,22 @@ fn default_ws_url(base_url: &str) -> String {
 
 fn name(r: &mut Reader<'_>, key: &str, default: &str, doc: &'static str) -> String {
     r.parsed(key, default, doc, |text| {
-        let valid = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if valid { Ok(text.to_owned()) } else { Err("1 to 64 characters of a-z, A-Z, 0-9, -, _ and .".into()) }
+        let valid =
+            (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if valid {
+            Ok(text.to_owned())
+        } else {
+            Err("1 to 64 characters of a-z, A-Z, 0-9, -, _ and .".into())
+        }
     })
 }
 
 fn symbols(r: &mut Reader<'_>) -> Vec<Symbol> {
-    let texts = r.list("symbols", &["BTCUSDT", "ETHUSDT", "BNBUSDT"], "symbols that are traded and reconciled");
+    let texts = r.list(
+        "symbols",
+        &["BTCUSDT", "ETHUSDT", "BNBUSDT"],
+        "symbols that are traded and reconciled",
+    );
     let mut symbols = Vec::new();
     for text in &texts {
         match Symbol::parse(text) {
@@ -155,7 +176,11 @@ mod tests {
 
     #[test]
     fn a_live_exchange_needs_to_be_told_twice() {
-        for url in ["https://api.binance.com", "https://api1.binance.com/", "https://api.binance.us"] {
+        for url in [
+            "https://api.binance.com",
+            "https://api1.binance.com/",
+            "https://api.binance.us",
+        ] {
             assert_eq!(Environment::of(url), Environment::Live, "{url}");
             let settings = Settings::default().with("gateway.exchange.base_url", url);
             let faults = GatewayConfig::read(&settings).expect_err("refused").faults;

@@ -9,7 +9,7 @@ use thunes_rpc::Client;
 use thunes_runtime::clock;
 use thunes_store::{Database, Outbox};
 use thunes_types::Decimal;
-use tokio::sync::{watch, Notify};
+use tokio::sync::{Notify, watch};
 
 use crate::config::GatewayConfig;
 use crate::domain::fence::Gate;
@@ -117,7 +117,10 @@ impl Engine {
     /// Before the first reading of the exchange's clock.
     pub(crate) fn stamp(&self) -> Result<(i64, i64), GatewayError> {
         let estimate = self.time_estimate().ok_or(GatewayError::ClockUnknown)?;
-        Ok((estimate.exchange_ms(clock::boot_us()), self.config.closing_recv_window_ms))
+        Ok((
+            estimate.exchange_ms(clock::boot_us()),
+            self.config.closing_recv_window_ms,
+        ))
     }
 
     pub(crate) fn rules(&self, symbol: &str) -> Option<SymbolRules> {
@@ -133,7 +136,10 @@ impl Engine {
     }
 
     pub(crate) fn prices(&self) -> Vec<(String, Decimal, i64)> {
-        lock(&self.prices).iter().map(|(symbol, (price, at_ms))| (symbol.clone(), *price, *at_ms)).collect()
+        lock(&self.prices)
+            .iter()
+            .map(|(symbol, (price, at_ms))| (symbol.clone(), *price, *at_ms))
+            .collect()
     }
 
     pub(crate) fn set_price(&self, symbol: &str, price: Decimal, at_ms: i64) {

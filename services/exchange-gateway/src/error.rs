@@ -60,7 +60,9 @@ impl From<GatewayError> for Status {
             GatewayError::Dependency(..) => (Code::Unavailable, ReasonCode::DependencyUnavailable),
             GatewayError::Money(_) => (Code::OutOfRange, ReasonCode::AmountOverflow),
             GatewayError::ShuttingDown => (Code::Unavailable, ReasonCode::ShuttingDown),
-            GatewayError::Serve(_) | GatewayError::Peer(_) | GatewayError::Client(_) => (Code::Internal, ReasonCode::Internal),
+            GatewayError::Serve(_) | GatewayError::Peer(_) | GatewayError::Client(_) => {
+                (Code::Internal, ReasonCode::Internal)
+            }
         };
         Refusal::new(code, reason, message).into()
     }

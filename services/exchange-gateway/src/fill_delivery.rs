@@ -37,7 +37,13 @@ pub(crate) async fn deliver_fills(engine: Arc<Engine>, shutdown: CancellationTok
                 pause = (pause * 2).min(RETRY_MAX);
             }
         }
-        let woken = async { if failing { std::future::pending().await } else { engine.fills_waiting.notified().await } };
+        let woken = async {
+            if failing {
+                std::future::pending().await
+            } else {
+                engine.fills_waiting.notified().await
+            }
+        };
         let wait = if failing { pause } else { RETRY_MAX };
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -57,8 +63,14 @@ impl Engine {
         if rows.is_empty() {
             return Ok(false);
         }
-        let request = RecordFillsRequest { fills: rows.iter().map(|row| row.fill.clone()).collect() };
-        let answer = self.position.clone().record_fills(deadline(request, DELIVERY_TIMEOUT)).await;
+        let request = RecordFillsRequest {
+            fills: rows.iter().map(|row| row.fill.clone()).collect(),
+        };
+        let answer = self
+            .position
+            .clone()
+            .record_fills(deadline(request, DELIVERY_TIMEOUT))
+            .await;
         let answer = answer
             .map_err(|status| GatewayError::Dependency("position", status.message().to_owned()))?
             .into_inner();
@@ -78,7 +90,9 @@ impl Engine {
 
     async fn settle_if_ended(&self, client_order_id: &str, revision: i64) -> Result<(), GatewayError> {
         let mut connection = self.database.pool.acquire().await?;
-        let Some(order) = store::find_order(&mut connection, client_order_id).await? else { return Ok(()) };
+        let Some(order) = store::find_order(&mut connection, client_order_id).await? else {
+            return Ok(());
+        };
         drop(connection);
         let ended = order.state()?.is_terminal() && !order.fills_missing;
         if ended && !store::has_undelivered(&self.database.pool, client_order_id).await? {

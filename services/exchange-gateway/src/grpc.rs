@@ -22,26 +22,36 @@ pub(crate) struct GatewayGrpc {
 
 #[tonic::async_trait]
 impl GatewayService for GatewayGrpc {
-    async fn submit_order(&self, request: Request<SubmitOrderRequest>) -> Result<Response<SubmitOrderResponse>, Status> {
+    async fn submit_order(
+        &self,
+        request: Request<SubmitOrderRequest>,
+    ) -> Result<Response<SubmitOrderResponse>, Status> {
         let made_id = format!("th-{}", uuid::Uuid::now_v7().simple());
         let wish = wish_of(&request.into_inner(), &made_id).map_err(invalid_fields)?;
         let engine = Arc::clone(&self.engine);
         // A task of its own: a caller that hangs up must not stop an order half way.
         let work = tokio::spawn(async move { engine.submit(wish).await }.in_current_span());
-        let order = work.await.map_err(|e| Status::internal(format!("the submission ended early: {e}")))??;
+        let order = work
+            .await
+            .map_err(|e| Status::internal(format!("the submission ended early: {e}")))??;
         let accepted = order.state().is_ok_and(|state| state.is_accepted());
         let order = Some(self.engine.shown(&order).await?);
         Ok(Response::new(SubmitOrderResponse { accepted, order }))
     }
 
-    async fn cancel_order(&self, request: Request<CancelOrderRequest>) -> Result<Response<CancelOrderResponse>, Status> {
+    async fn cancel_order(
+        &self,
+        request: Request<CancelOrderRequest>,
+    ) -> Result<Response<CancelOrderResponse>, Status> {
         let actor = actor_of(request.metadata());
         let request = request.into_inner();
         let id = ClientOrderId::parse(&request.client_order_id).map_err(invalid)?;
         optional_reason(&request.reason).map_err(invalid)?;
         self.engine.note_cancel(id.as_str(), &request.reason, &actor);
         let order = self.engine.cancel(&id).await?;
-        Ok(Response::new(CancelOrderResponse { order: Some(self.engine.shown(&order).await?) }))
+        Ok(Response::new(CancelOrderResponse {
+            order: Some(self.engine.shown(&order).await?),
+        }))
     }
 
     async fn cancel_all_orders(
@@ -54,14 +64,17 @@ impl GatewayService for GatewayGrpc {
             Symbol::parse(&symbol).map_err(invalid)?;
         }
         optional_reason(&reason).map_err(invalid)?;
-        self.engine.note_cancel(if symbol.is_empty() { "all" } else { &symbol }, &reason, &actor);
+        self.engine
+            .note_cancel(if symbol.is_empty() { "all" } else { &symbol }, &reason, &actor);
         Ok(Response::new(self.engine.cancel_all(&symbol).await?))
     }
 
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
         let id = ClientOrderId::parse(&request.into_inner().client_order_id).map_err(invalid)?;
         let order = self.engine.order(id.as_str()).await?;
-        Ok(Response::new(GetOrderResponse { order: Some(self.engine.shown(&order).await?) }))
+        Ok(Response::new(GetOrderResponse {
+            order: Some(self.engine.shown(&order).await?),
+        }))
     }
 
     async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
@@ -86,7 +99,9 @@ impl GatewayService for GatewayGrpc {
         let request = request.into_inner();
         let engine = Arc::clone(&self.engine);
         let work = tokio::spawn(async move { engine.reconcile(&request, &actor).await }.in_current_span());
-        let answer = work.await.map_err(|e| Status::internal(format!("the reconciliation ended early: {e}")))??;
+        let answer = work
+            .await
+            .map_err(|e| Status::internal(format!("the reconciliation ended early: {e}")))??;
         Ok(Response::new(answer))
     }
 

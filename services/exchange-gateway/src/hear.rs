@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use thunes_proto::types::v1::{Fill, Side as WireSide};
 use thunes_runtime::clock;
-use thunes_store::{begin_write, failpoint, OutboxEvent, StoreError};
+use thunes_store::{OutboxEvent, StoreError, begin_write, failpoint};
 use thunes_types::parse_decimal;
 
-use crate::domain::holdings::{effects, FillEffect};
+use crate::domain::holdings::{FillEffect, effects};
 use crate::domain::order::{ExchangeWord, OrderState, Side};
 use crate::engine::Engine;
 use crate::error::GatewayError;
@@ -28,7 +28,9 @@ impl Engine {
         signed_timestamp_ms: Option<i64>,
     ) -> Result<Option<OrderRow>, GatewayError> {
         let mut tx = begin_write(&self.database.pool).await?;
-        let Some(mut order) = store::find_order(&mut tx, client_order_id).await? else { return Ok(None) };
+        let Some(mut order) = store::find_order(&mut tx, client_order_id).await? else {
+            return Ok(None);
+        };
         let before = order.belief()?;
         let mut new_fills = Vec::new();
         for fill in fills {
@@ -60,7 +62,12 @@ impl Engine {
         }
         store::update_order(&mut tx, &order).await?;
         if before.state != order.state()? || !new_fills.is_empty() {
-            self.outbox.add(&mut tx, &order_event(&order, event_type(before.state, order.state()?), &new_fills)).await?;
+            self.outbox
+                .add(
+                    &mut tx,
+                    &order_event(&order, event_type(before.state, order.state()?), &new_fills),
+                )
+                .await?;
         }
         failpoint::pass("gateway.hear.before_commit");
         tx.commit().await?;
@@ -129,7 +136,11 @@ pub(crate) fn effect_of(fill: &Fill) -> Result<FillEffect<'_>, GatewayError> {
     Ok(FillEffect {
         base_asset: &fill.base_asset,
         quote_asset: &fill.quote_asset,
-        side: if fill.side() == WireSide::Sell { Side::Sell } else { Side::Buy },
+        side: if fill.side() == WireSide::Sell {
+            Side::Sell
+        } else {
+            Side::Buy
+        },
         quantity: parse_decimal("quantity", &fill.quantity)?,
         quote_quantity: parse_decimal("quote_quantity", &fill.quote_quantity)?,
         commission: parse_decimal("commission", &fill.commission)?,

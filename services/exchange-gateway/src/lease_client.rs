@@ -46,7 +46,10 @@ pub(crate) async fn hold_lease(engine: Arc<Engine>, shutdown: CancellationToken)
         if let Err(status) = result
             && !lost
         {
-            tracing::warn!(message = status.message(), "no lease stream to risk; opening is refused once the lease has run out");
+            tracing::warn!(
+                message = status.message(),
+                "no lease stream to risk; opening is refused once the lease has run out"
+            );
             lost = true;
         } else {
             lost = false;
@@ -153,7 +156,10 @@ impl Session {
             live_orders_complete: true,
             grace_ms: self.engine.config.fence.recv_window_ms + self.engine.config.fence.uncertainty_ms,
         };
-        self.out.send(request).await.map_err(|_| Status::cancelled("the stream ended"))
+        self.out
+            .send(request)
+            .await
+            .map_err(|_| Status::cancelled("the stream ended"))
     }
 
     /// Says at once that the gate is closed and quiet, if that is so and was not said.
@@ -233,7 +239,9 @@ impl Engine {
                     Side::Buy => types::Side::Buy,
                     Side::Sell => types::Side::Sell,
                 } as i32,
-                remaining_quantity: order.remaining_quantity().map_or_else(|_| order.quantity.clone(), |v| v.to_string()),
+                remaining_quantity: order
+                    .remaining_quantity()
+                    .map_or_else(|_| order.quantity.clone(), |v| v.to_string()),
                 // All of it stays reserved until the order has ended and position has its fills: a part that is filled
                 // counts twice for a while, which errs on the safe side.
                 remaining_notional: order.notional.clone(),
@@ -246,7 +254,11 @@ impl Engine {
     }
 
     fn prices_for_risk(&self) -> Vec<MarketPrice> {
-        let price = |(symbol, price, at_ms): (String, thunes_types::Decimal, i64)| MarketPrice { symbol, price: price.to_string(), at_ms };
+        let price = |(symbol, price, at_ms): (String, thunes_types::Decimal, i64)| MarketPrice {
+            symbol,
+            price: price.to_string(),
+            at_ms,
+        };
         self.prices().into_iter().map(price).collect()
     }
 }

@@ -70,8 +70,11 @@ impl Engine {
     /// When the exchange does not answer.
     pub(crate) async fn read_rules(&self) -> Result<(), GatewayError> {
         let info = self.exchange.exchange_info(&self.config.symbols).await.into_result()?;
-        let rules: HashMap<String, SymbolRules> =
-            info.symbols.iter().map(|symbol| (symbol.symbol.clone(), rules_of(symbol))).collect();
+        let rules: HashMap<String, SymbolRules> = info
+            .symbols
+            .iter()
+            .map(|symbol| (symbol.symbol.clone(), rules_of(symbol)))
+            .collect();
         for wanted in &self.config.symbols {
             if !rules.contains_key(wanted.as_str()) {
                 tracing::error!(symbol = %wanted, "the exchange does not list this symbol of gateway.symbols");
@@ -95,11 +98,17 @@ impl Engine {
                 continue;
             }
             self.set_price(&ticker.symbol, price, at_ms);
-            prices.push(Price { symbol: ticker.symbol, price: price.to_string(), at_ms });
+            prices.push(Price {
+                symbol: ticker.symbol,
+                price: price.to_string(),
+                at_ms,
+            });
         }
         let request = deadline(RecordPricesRequest { prices }, PRICES_TIMEOUT);
         let passed = self.position.clone().record_prices(request).await;
-        passed.map(|_| ()).map_err(|status| GatewayError::Dependency("position", status.message().to_owned()))
+        passed
+            .map(|_| ())
+            .map_err(|status| GatewayError::Dependency("position", status.message().to_owned()))
     }
 }
 

@@ -44,8 +44,16 @@ impl Engine {
         if !(0..=500).contains(&request.page_size) {
             return Err(FieldError::new("page_size", &request.page_size.to_string(), "0 to 500").into());
         }
-        let limit = if request.page_size == 0 { 100 } else { i64::from(request.page_size) };
-        let before = if request.page_token.is_empty() { None } else { Some(read_token(&request.page_token)?) };
+        let limit = if request.page_size == 0 {
+            100
+        } else {
+            i64::from(request.page_size)
+        };
+        let before = if request.page_token.is_empty() {
+            None
+        } else {
+            Some(read_token(&request.page_token)?)
+        };
         let mut states = Vec::new();
         for state in &request.states {
             let known = state_from_wire(*state);
@@ -53,12 +61,17 @@ impl Engine {
         }
         let rows = store::list_orders(&self.database.pool, &request.symbol, &states, before, limit).await?;
         let full = i64::try_from(rows.len()).unwrap_or(0) == limit;
-        let next_page_token = rows.last().filter(|_| full).map_or_else(String::new, |last| format!("{}.{}", last.created_at_ms, last.client_order_id));
+        let next_page_token = rows.last().filter(|_| full).map_or_else(String::new, |last| {
+            format!("{}.{}", last.created_at_ms, last.client_order_id)
+        });
         let mut orders = Vec::new();
         for row in &rows {
             orders.push(self.shown(row).await?);
         }
-        Ok(pb::ListOrdersResponse { orders, next_page_token })
+        Ok(pb::ListOrdersResponse {
+            orders,
+            next_page_token,
+        })
     }
 
     /// The exchange's balances.
@@ -67,7 +80,11 @@ impl Engine {
     /// When the exchange gives no clear answer.
     pub(crate) async fn account(&self) -> Result<Account, GatewayError> {
         let (timestamp_ms, recv_window_ms) = self.stamp()?;
-        Ok(self.exchange.send(self.exchange.sign_account(timestamp_ms, recv_window_ms)).await.into_result()?)
+        Ok(self
+            .exchange
+            .send(self.exchange.sign_account(timestamp_ms, recv_window_ms))
+            .await
+            .into_result()?)
     }
 
     /// The exchange's trades of one symbol from an id on, all pages.
@@ -92,7 +109,9 @@ impl Engine {
     async fn trades_page(&self, symbol: &Symbol, from: i64, limit: u32) -> Result<Vec<Trade>, GatewayError> {
         let (timestamp_ms, recv_window_ms) = self.stamp()?;
         let filter = TradesFilter::FromTradeId(from);
-        let request = self.exchange.sign_my_trades(symbol, filter, limit, timestamp_ms, recv_window_ms);
+        let request = self
+            .exchange
+            .sign_my_trades(symbol, filter, limit, timestamp_ms, recv_window_ms);
         Ok(self.exchange.send(request).await.into_result()?)
     }
 
@@ -102,7 +121,9 @@ impl Engine {
     /// When the exchange gives no clear answer.
     pub(crate) async fn last_trade_id(&self, symbol: &Symbol) -> Result<i64, GatewayError> {
         let (timestamp_ms, recv_window_ms) = self.stamp()?;
-        let request = self.exchange.sign_my_trades(symbol, TradesFilter::Recent, 1, timestamp_ms, recv_window_ms);
+        let request = self
+            .exchange
+            .sign_my_trades(symbol, TradesFilter::Recent, 1, timestamp_ms, recv_window_ms);
         let trades = self.exchange.send(request).await.into_result()?;
         Ok(trades.iter().map(|t| t.trade_id).max().unwrap_or(NO_TRADE))
     }
@@ -111,7 +132,10 @@ impl Engine {
     ///
     /// # Errors
     /// For an unknown symbol or a wrong limit, and when the exchange gives no clear answer.
-    pub(crate) async fn shown_trades(&self, request: &pb::ListTradesRequest) -> Result<pb::ListTradesResponse, GatewayError> {
+    pub(crate) async fn shown_trades(
+        &self,
+        request: &pb::ListTradesRequest,
+    ) -> Result<pb::ListTradesResponse, GatewayError> {
         let symbol = Symbol::parse(&request.symbol)?;
         let Some(rules) = self.rules(symbol.as_str()) else {
             return Err(FieldError::new("symbol", &request.symbol, "one of the symbols of gateway.symbols").into());
@@ -119,10 +143,16 @@ impl Engine {
         if !(0..=1000).contains(&request.limit) {
             return Err(FieldError::new("limit", &request.limit.to_string(), "0 to 1000").into());
         }
-        let limit = if request.limit == 0 { 500 } else { u32::try_from(request.limit).unwrap_or(500) };
+        let limit = if request.limit == 0 {
+            500
+        } else {
+            u32::try_from(request.limit).unwrap_or(500)
+        };
         let trades = self.trades_page(&symbol, request.from_trade_id.max(0), limit).await?;
         let shown = |trade| trade_fill(trade, &rules.base_asset, &rules.quote_asset, FillSource::Query);
-        Ok(pb::ListTradesResponse { trades: trades.iter().map(shown).collect() })
+        Ok(pb::ListTradesResponse {
+            trades: trades.iter().map(shown).collect(),
+        })
     }
 
     /// The gateway's own state.
@@ -138,7 +168,11 @@ impl Engine {
         let ended = |o: &&OrderRow| o.state().is_ok_and(crate::domain::order::OrderState::is_terminal);
         let waiting = live.iter().filter(ended).count();
         let closed = self.gate(|gate| gate.closed_because(now));
-        let refused = if self.is_ready() { closed } else { Some(thunes_types::ReasonCode::GatewayStarting) };
+        let refused = if self.is_ready() {
+            closed
+        } else {
+            Some(thunes_types::ReasonCode::GatewayStarting)
+        };
         Ok(pb::GetGatewayStatusResponse {
             gateway_id: self.config.id.clone(),
             account: self.config.account.clone(),
@@ -166,7 +200,10 @@ pub(crate) const NO_TRADE: i64 = -1;
 
 /// Balances that are not zero.
 pub(crate) fn balances_to_wire(account: &Account) -> Vec<Balance> {
-    let held = account.balances.iter().filter(|b| !(b.free.is_zero() && b.locked.is_zero()));
+    let held = account
+        .balances
+        .iter()
+        .filter(|b| !(b.free.is_zero() && b.locked.is_zero()));
     let wire = |b: &thunes_binance::Balance| Balance {
         asset: b.asset.clone(),
         free: b.free.normalize().to_string(),
@@ -176,6 +213,8 @@ pub(crate) fn balances_to_wire(account: &Account) -> Vec<Balance> {
 }
 
 fn read_token(token: &str) -> Result<(i64, String), FieldError> {
-    let parts = token.split_once('.').and_then(|(ms, id)| Some((ms.parse().ok()?, id.to_owned())));
+    let parts = token
+        .split_once('.')
+        .and_then(|(ms, id)| Some((ms.parse().ok()?, id.to_owned())));
     parts.ok_or_else(|| FieldError::new("page_token", token, "the next_page_token of an earlier answer"))
 }

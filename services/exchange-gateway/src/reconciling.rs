@@ -10,11 +10,11 @@ use thunes_proto::position::v1::{GetBaselineRequest, ListFillsRequest, ListOpenP
 use thunes_proto::types::v1::{Fill, FillSource, Side as WireSide};
 use thunes_rpc::deadline;
 use thunes_runtime::clock;
-use thunes_store::{begin_write, OutboxEvent};
-use thunes_types::{checked_add, parse_decimal, Decimal, FieldError, Reason, Symbol};
+use thunes_store::{OutboxEvent, begin_write};
+use thunes_types::{Decimal, FieldError, Reason, Symbol, checked_add, parse_decimal};
 
 use crate::domain::order::Side;
-use crate::domain::reconcile::{compare, Class, Comparison, Difference, OpenOrderFact, Snapshot, TradeFact};
+use crate::domain::reconcile::{Class, Comparison, Difference, OpenOrderFact, Snapshot, TradeFact, compare};
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::questions::NO_TRADE;
@@ -78,7 +78,10 @@ impl Engine {
             last = Some((comparison, held.revision));
             tokio::time::sleep(BETWEEN_TRIES).await;
         }
-        Err(GatewayError::Dependency("the comparison", "it does not hold still while trading goes on".into()))
+        Err(GatewayError::Dependency(
+            "the comparison",
+            "it does not hold still while trading goes on".into(),
+        ))
     }
 
     async fn held_snapshot(self: &Arc<Self>) -> Result<Held, GatewayError> {
@@ -95,7 +98,10 @@ impl Engine {
             }
             tokio::time::sleep(BETWEEN_TRIES).await;
         }
-        Err(GatewayError::Dependency("the snapshot", "it does not hold still while trading goes on".into()))
+        Err(GatewayError::Dependency(
+            "the snapshot",
+            "it does not hold still while trading goes on".into(),
+        ))
     }
 
     async fn deliver_all(&self) {
@@ -129,15 +135,27 @@ impl Engine {
     }
 
     async fn read_both_sides(self: &Arc<Self>, account: &thunes_binance::Account) -> Result<Snapshot, GatewayError> {
-        let request = GetBaselineRequest { account: self.config.account.clone() };
-        let baseline = self.position.clone().get_baseline(deadline(request, CALL_TIMEOUT)).await;
+        let request = GetBaselineRequest {
+            account: self.config.account.clone(),
+        };
+        let baseline = self
+            .position
+            .clone()
+            .get_baseline(deadline(request, CALL_TIMEOUT))
+            .await;
         let baseline = baseline.map_err(|s| position_away(&s))?.into_inner();
         if !baseline.found {
-            return Err(GatewayError::Dependency("the baseline", "it is not recorded yet".into()));
+            return Err(GatewayError::Dependency(
+                "the baseline",
+                "it is not recorded yet".into(),
+            ));
         }
         let mut snapshot = Snapshot::default();
         for balance in &baseline.balances {
-            let total = checked_add(parse_decimal("free", &balance.free)?, parse_decimal("locked", &balance.locked)?)?;
+            let total = checked_add(
+                parse_decimal("free", &balance.free)?,
+                parse_decimal("locked", &balance.locked)?,
+            )?;
             snapshot.baseline.insert(balance.asset.clone(), total);
         }
         for balance in &account.balances {
@@ -146,7 +164,11 @@ impl Engine {
                 snapshot.balances.insert(balance.asset.clone(), total);
             }
         }
-        let cursors: BTreeMap<&str, i64> = baseline.cursors.iter().map(|c| (c.symbol.as_str(), c.last_trade_id)).collect();
+        let cursors: BTreeMap<&str, i64> = baseline
+            .cursors
+            .iter()
+            .map(|c| (c.symbol.as_str(), c.last_trade_id))
+            .collect();
         for symbol in &self.config.symbols {
             let from = cursors.get(symbol.as_str()).copied().unwrap_or(NO_TRADE) + 1;
             self.read_trades(symbol, from, &mut snapshot).await?;
@@ -199,7 +221,11 @@ impl Engine {
     async fn read_book(&self, snapshot: &mut Snapshot) -> Result<(), GatewayError> {
         let mut page_token = String::new();
         loop {
-            let request = ListFillsRequest { symbol: String::new(), page_size: FILLS_PAGE, page_token };
+            let request = ListFillsRequest {
+                symbol: String::new(),
+                page_size: FILLS_PAGE,
+                page_token,
+            };
             let page = self.position.clone().list_fills(deadline(request, CALL_TIMEOUT)).await;
             let page = page.map_err(|s| position_away(&s))?.into_inner();
             for fill in &page.fills {
@@ -211,10 +237,20 @@ impl Engine {
             }
         }
         let request = deadline(ListOpenPositionsRequest { include_closed: true }, CALL_TIMEOUT);
-        let book = self.position.clone().list_open_positions(request).await.map_err(|s| position_away(&s))?.into_inner();
+        let book = self
+            .position
+            .clone()
+            .list_open_positions(request)
+            .await
+            .map_err(|s| position_away(&s))?
+            .into_inner();
         for position in book.positions {
             let quantity = parse_decimal("quantity", &position.quantity)?;
-            let signed = if position.side() == WireSide::Sell { -quantity } else { quantity };
+            let signed = if position.side() == WireSide::Sell {
+                -quantity
+            } else {
+                quantity
+            };
             snapshot.positions.insert(position.symbol, signed);
         }
         Ok(())
@@ -241,7 +277,11 @@ impl Engine {
         }
         let clean = after.differences.is_empty();
         pb::ReconcileResponse {
-            verdict: if clean { pb::ReconcileVerdict::Clean } else { pb::ReconcileVerdict::Discrepancies } as i32,
+            verdict: if clean {
+                pb::ReconcileVerdict::Clean
+            } else {
+                pb::ReconcileVerdict::Discrepancies
+            } as i32,
             discrepancies: shown,
             balances: after.balances.iter().map(balance_to_wire).collect(),
             positions: after.positions.iter().map(position_to_wire).collect(),
@@ -283,7 +323,12 @@ impl Engine {
             }
         }
         let payload = serde_json::json!({ "symbol": trade.symbol, "trade_id": trade.trade_id, "venue_order_id": trade.venue_order_id });
-        let event = OutboxEvent::now("FILL_ADOPTED", "reconciliation with repair", "exchange-gateway", payload);
+        let event = OutboxEvent::now(
+            "FILL_ADOPTED",
+            "reconciliation with repair",
+            "exchange-gateway",
+            payload,
+        );
         self.outbox.add(&mut tx, &event).await?;
         tx.commit().await?;
         self.outbox.wake();
@@ -291,7 +336,12 @@ impl Engine {
         Ok(())
     }
 
-    async fn record_outcome(&self, request: &pb::ReconcileRequest, actor: &str, answer: &pb::ReconcileResponse) -> Result<(), GatewayError> {
+    async fn record_outcome(
+        &self,
+        request: &pb::ReconcileRequest,
+        actor: &str,
+        answer: &pb::ReconcileResponse,
+    ) -> Result<(), GatewayError> {
         let classes: Vec<&str> = answer.discrepancies.iter().map(|d| d.class().as_str_name()).collect();
         let payload = serde_json::json!({
             "verdict": answer.verdict().as_str_name(),
@@ -343,7 +393,11 @@ fn trade_fact(fill: &Fill) -> Result<TradeFact, FieldError> {
         trade_id: fill.trade_id,
         base_asset: fill.base_asset.clone(),
         quote_asset: fill.quote_asset.clone(),
-        side: if fill.side() == WireSide::Sell { Side::Sell } else { Side::Buy },
+        side: if fill.side() == WireSide::Sell {
+            Side::Sell
+        } else {
+            Side::Buy
+        },
         price: parse_decimal("price", &fill.price)?.normalize(),
         quantity: parse_decimal("quantity", &fill.quantity)?.normalize(),
         quote_quantity: parse_decimal("quote_quantity", &fill.quote_quantity)?.normalize(),
@@ -421,4 +475,3 @@ fn position_to_wire(line: &crate::domain::reconcile::PositionLine) -> pb::Positi
         difference: line.difference.to_string(),
     }
 }
-

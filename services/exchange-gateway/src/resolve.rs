@@ -1,18 +1,18 @@
 //! Orders in doubt, and orders whose fills are not all here: the exchange is asked until it is known.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use thunes_binance::{CallError, ErrorKind, TradesFilter};
 use thunes_proto::types::v1::FillSource;
 use thunes_runtime::clock;
-use thunes_store::{begin_write, StoreError};
+use thunes_store::{StoreError, begin_write};
 use thunes_types::{ClientOrderId, ReasonCode, Symbol};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::order::{absence_is_proof, OrderState};
+use crate::domain::order::{OrderState, absence_is_proof};
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::hear::order_event;
@@ -74,17 +74,31 @@ impl Engine {
         let id = ClientOrderId::parse(&order.client_order_id)?;
         let (timestamp_ms, recv_window_ms) = self.stamp()?;
         // The earliest that the exchange's clock can show before it answers.
-        let asked_at = self.time_estimate().map(|e| e.exchange_ms(clock::boot_us()) - e.uncertainty_ms());
-        let answer = self.exchange.send(self.exchange.sign_query_order(&symbol, &id, timestamp_ms, recv_window_ms)).await;
+        let asked_at = self
+            .time_estimate()
+            .map(|e| e.exchange_ms(clock::boot_us()) - e.uncertainty_ms());
+        let answer = self
+            .exchange
+            .send(
+                self.exchange
+                    .sign_query_order(&symbol, &id, timestamp_ms, recv_window_ms),
+            )
+            .await;
         match answer.into_result() {
             Ok(found) => {
                 let fills = self.missing_fills(order, &symbol, &found).await?;
-                self.hear(&order.client_order_id, &word_of_order(&found), &fills, None).await?;
+                self.hear(&order.client_order_id, &word_of_order(&found), &fills, None)
+                    .await?;
                 Ok(())
             }
             Err(CallError::Rejected(rejection)) if rejection.kind == ErrorKind::NoSuchOrder => {
-                let proven = asked_at.is_some_and(|at| absence_is_proof(order.signed_timestamp_ms, order.recv_window_ms, at));
-                if proven && order.signed_timestamp_ms > 0 && order.state()?.is_unknown() { self.never_arrived(order).await } else { Err(CallError::Rejected(rejection).into()) }
+                let proven =
+                    asked_at.is_some_and(|at| absence_is_proof(order.signed_timestamp_ms, order.recv_window_ms, at));
+                if proven && order.signed_timestamp_ms > 0 && order.state()?.is_unknown() {
+                    self.never_arrived(order).await
+                } else {
+                    Err(CallError::Rejected(rejection).into())
+                }
             }
             Err(error) => Err(error.into()),
         }
@@ -101,7 +115,9 @@ impl Engine {
         }
         let (timestamp_ms, recv_window_ms) = self.stamp()?;
         let filter = TradesFilter::OfOrder(found.venue_order_id);
-        let request = self.exchange.sign_my_trades(symbol, filter, TRADES_MAX, timestamp_ms, recv_window_ms);
+        let request = self
+            .exchange
+            .sign_my_trades(symbol, filter, TRADES_MAX, timestamp_ms, recv_window_ms);
         let trades = self.exchange.send(request).await.into_result()?;
         let fill = |trade| trade_fill(trade, &order.base_asset, &order.quote_asset, FillSource::Query);
         Ok(trades.iter().map(fill).collect())
@@ -109,7 +125,9 @@ impl Engine {
 
     async fn never_arrived(&self, order: &OrderRow) -> Result<(), GatewayError> {
         let mut tx = begin_write(&self.database.pool).await?;
-        let Some(mut present) = store::find_order(&mut tx, &order.client_order_id).await? else { return Ok(()) };
+        let Some(mut present) = store::find_order(&mut tx, &order.client_order_id).await? else {
+            return Ok(());
+        };
         if !present.state()?.is_unknown() {
             return Ok(());
         }
@@ -120,7 +138,9 @@ impl Engine {
         present.updated_at_ms = clock::now_ms();
         present.resolved_at_ms = present.updated_at_ms;
         store::update_order(&mut tx, &present).await?;
-        self.outbox.add(&mut tx, &order_event(&present, "ORDER_RESOLVED", &[])).await?;
+        self.outbox
+            .add(&mut tx, &order_event(&present, "ORDER_RESOLVED", &[]))
+            .await?;
         tx.commit().await?;
         tracing::info!(client_order_id = %present.client_order_id, "in doubt no more: it never arrived");
         self.after_change(&present, false).await?;
@@ -157,7 +177,9 @@ pub(crate) async fn doubt_leftovers(engine: &Arc<Engine>) -> Result<usize, Gatew
         let turn = engine.turn(&leftover.client_order_id);
         let _mine = turn.lock().await;
         let mut tx = begin_write(&engine.database.pool).await?;
-        let Some(mut order) = store::find_order(&mut tx, &leftover.client_order_id).await? else { continue };
+        let Some(mut order) = store::find_order(&mut tx, &leftover.client_order_id).await? else {
+            continue;
+        };
         if order.state()?.is_unknown() {
             doubts += 1;
             let news = order.state()? == OrderState::Intent;
@@ -170,7 +192,10 @@ pub(crate) async fn doubt_leftovers(engine: &Arc<Engine>) -> Result<usize, Gatew
             order.updated_at_ms = clock::now_ms();
             store::update_order(&mut tx, &order).await?;
             if news {
-                engine.outbox.add(&mut tx, &order_event(&order, "ORDER_IN_DOUBT", &[])).await?;
+                engine
+                    .outbox
+                    .add(&mut tx, &order_event(&order, "ORDER_IN_DOUBT", &[]))
+                    .await?;
             }
             tx.commit().await.map_err(StoreError::from)?;
         }

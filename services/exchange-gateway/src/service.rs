@@ -4,8 +4,8 @@ use thunes_binance::{BinanceClient, ClientConfig, Credentials};
 use thunes_proto::gateway::v1::gateway_service_server::GatewayServiceServer;
 use thunes_proto::position::v1::position_service_client::PositionServiceClient;
 use thunes_proto::risk::v1::risk_service_client::RiskServiceClient;
-use thunes_rpc::{connect, MESSAGE_BYTES_MAX};
-use thunes_store::{run_outbox, Outbox, StoreError};
+use thunes_rpc::{MESSAGE_BYTES_MAX, connect};
+use thunes_store::{Outbox, StoreError, run_outbox};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::fill_delivery::deliver_fills;
 use crate::grpc::GatewayGrpc;
-use crate::lease_client::{hold_lease, FACT_HALTED_EPOCH};
+use crate::lease_client::{FACT_HALTED_EPOCH, hold_lease};
 use crate::market::{follow_clock, follow_prices};
 use crate::resolve::run_resolver;
 use crate::start::get_ready;
@@ -28,12 +28,15 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 ///
 /// # Errors
 /// When its database cannot be used or the server fails. An exchange that is away is no error: opening is refused.
-pub async fn serve(config: GatewayConfig, listener: TcpListener, shutdown: CancellationToken) -> Result<(), GatewayError> {
+pub async fn serve(
+    config: GatewayConfig,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), GatewayError> {
     let database = thunes_store::open(&config.data_dir.join("gateway.db"), &MIGRATIONS).await?;
     let halted = store::fact(&database.pool, FACT_HALTED_EPOCH).await?;
     let unreadable = |text: &str| StoreError::Corrupt(format!("{FACT_HALTED_EPOCH}: {text:?}"));
-    let highest_halted_epoch =
-        halted.map_or(Ok(0), |text| text.parse().map_err(|_| unreadable(&text)))?;
+    let highest_halted_epoch = halted.map_or(Ok(0), |text| text.parse().map_err(|_| unreadable(&text)))?;
     let outbox = Outbox::new(database.clone(), "exchange-gateway");
     let mut client = ClientConfig::new(config.base_url.clone());
     client.order_timeout_ms = u64::try_from(config.order_timeout_ms).unwrap_or(5000);
@@ -41,9 +44,18 @@ pub async fn serve(config: GatewayConfig, listener: TcpListener, shutdown: Cance
     let exchange = BinanceClient::new(client, credentials)?;
     let risk = RiskServiceClient::new(connect(&config.risk_url)?);
     // The ledger's pages are larger than the usual answer.
-    let position = PositionServiceClient::new(connect(&config.position_url)?).max_decoding_message_size(16 * MESSAGE_BYTES_MAX);
+    let position =
+        PositionServiceClient::new(connect(&config.position_url)?).max_decoding_message_size(16 * MESSAGE_BYTES_MAX);
     let audit = connect(&config.audit_url)?;
-    let engine = Engine::new(config, database, outbox.clone(), exchange, risk, position, highest_halted_epoch);
+    let engine = Engine::new(
+        config,
+        database,
+        outbox.clone(),
+        exchange,
+        risk,
+        position,
+        highest_halted_epoch,
+    );
     // Before the first word to risk: what it hears must be the whole list.
     for order in store::live_orders(&engine.database.pool).await? {
         engine.keep_live(&order);
@@ -60,6 +72,12 @@ pub async fn serve(config: GatewayConfig, listener: TcpListener, shutdown: Cance
     tokio::spawn(run_resolver(Arc::clone(&engine), shutdown.clone()));
 
     let grpc = GatewayServiceServer::new(GatewayGrpc { engine }).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    thunes_rpc::serve(listener, &["thunes.gateway.v1.GatewayService"], Routes::new(grpc), shutdown).await?;
+    thunes_rpc::serve(
+        listener,
+        &["thunes.gateway.v1.GatewayService"],
+        Routes::new(grpc),
+        shutdown,
+    )
+    .await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Becoming ready: clock, rules, what the last run left, the baseline. Until then opening is refused.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use thunes_binance::Account;
@@ -9,13 +9,13 @@ use thunes_proto::position::v1::{GetBaselineRequest, RecordBaselineRequest, Trad
 use thunes_proto::types::v1::Balance;
 use thunes_rpc::deadline;
 use thunes_runtime::clock;
-use thunes_store::{begin_write, StoreError};
+use thunes_store::{StoreError, begin_write};
 use thunes_types::{checked_add, parse_decimal};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::error::GatewayError;
-use crate::questions::{balances_to_wire, NO_TRADE};
+use crate::questions::{NO_TRADE, balances_to_wire};
 use crate::resolve::doubt_leftovers;
 use crate::store;
 
@@ -80,7 +80,12 @@ impl Engine {
         let known = self
             .position
             .clone()
-            .get_baseline(deadline(GetBaselineRequest { account: self.config.account.clone() }, CALL_TIMEOUT))
+            .get_baseline(deadline(
+                GetBaselineRequest {
+                    account: self.config.account.clone(),
+                },
+                CALL_TIMEOUT,
+            ))
             .await
             .map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))?
             .into_inner();
@@ -91,7 +96,11 @@ impl Engine {
             account: self.config.account.clone(),
             balances: if known.found { known.balances } else { balances.clone() },
             cursors: if known.found { known.cursors } else { cursors.clone() },
-            taken_at_ms: if known.found { known.taken_at_ms } else { clock::now_ms() },
+            taken_at_ms: if known.found {
+                known.taken_at_ms
+            } else {
+                clock::now_ms()
+            },
             reason: "first start of the gateway on this account".into(),
             request_id: String::new(),
             replace: false,
@@ -104,28 +113,53 @@ impl Engine {
     }
 
     async fn send_baseline(&self, baseline: RecordBaselineRequest) -> Result<(), GatewayError> {
-        let recorded = self.position.clone().record_baseline(deadline(baseline, CALL_TIMEOUT)).await;
-        recorded.map(|_| ()).map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))
+        let recorded = self
+            .position
+            .clone()
+            .record_baseline(deadline(baseline, CALL_TIMEOUT))
+            .await;
+        recorded
+            .map(|_| ())
+            .map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))
     }
 
     /// A position that lost its database gets the baseline again; the fills come back by a reconciliation with repair.
     /// A position that is away is no reason to wait: it will be asked at the next start.
     async fn restore_baseline(&self, kept: &str) -> Result<(), GatewayError> {
-        let question = GetBaselineRequest { account: self.config.account.clone() };
-        let Ok(answer) = self.position.clone().get_baseline(deadline(question, CALL_TIMEOUT)).await else { return Ok(()) };
+        let question = GetBaselineRequest {
+            account: self.config.account.clone(),
+        };
+        let Ok(answer) = self
+            .position
+            .clone()
+            .get_baseline(deadline(question, CALL_TIMEOUT))
+            .await
+        else {
+            return Ok(());
+        };
         if answer.into_inner().found {
             return Ok(());
         }
         let baseline: RecordBaselineRequest =
             serde_json::from_str(kept).map_err(|e| StoreError::Corrupt(format!("the kept baseline: {e}")))?;
-        tracing::error!("position has no baseline any more; recording it again: reconcile with repair to bring the fills back");
+        tracing::error!(
+            "position has no baseline any more; recording it again: reconcile with repair to bring the fills back"
+        );
         self.send_baseline(baseline).await
     }
 
-    async fn keep_holdings(&self, balances: &[Balance], cursors: &[TradeCursor], kept: &str) -> Result<(), GatewayError> {
+    async fn keep_holdings(
+        &self,
+        balances: &[Balance],
+        cursors: &[TradeCursor],
+        kept: &str,
+    ) -> Result<(), GatewayError> {
         let mut tx = begin_write(&self.database.pool).await?;
         for balance in balances {
-            let total = checked_add(parse_decimal("free", &balance.free)?, parse_decimal("locked", &balance.locked)?)?;
+            let total = checked_add(
+                parse_decimal("free", &balance.free)?,
+                parse_decimal("locked", &balance.locked)?,
+            )?;
             store::set_holding(&mut tx, &balance.asset, total).await?;
         }
         // These balances include every trade up to here: none of them may move the holdings again.
@@ -150,14 +184,20 @@ impl Engine {
                 return Ok((account, after));
             }
         }
-        Err(GatewayError::Dependency("the exchange account", "it does not hold still: trades came in during every snapshot".into()))
+        Err(GatewayError::Dependency(
+            "the exchange account",
+            "it does not hold still: trades came in during every snapshot".into(),
+        ))
     }
 
     async fn cursors(&self) -> Result<Vec<TradeCursor>, GatewayError> {
         let mut cursors = Vec::new();
         for symbol in &self.config.symbols {
             let last_trade_id = self.last_trade_id(symbol).await?;
-            cursors.push(TradeCursor { symbol: symbol.to_string(), last_trade_id });
+            cursors.push(TradeCursor {
+                symbol: symbol.to_string(),
+                last_trade_id,
+            });
         }
         Ok(cursors)
     }

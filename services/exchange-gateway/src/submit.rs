@@ -16,7 +16,7 @@ use crate::domain::fence::Approval;
 use crate::domain::filters::SymbolRules;
 use crate::domain::holdings::closable;
 use crate::domain::order::{OrderState, Side};
-use crate::domain::plan::{plan, Kind, Plan, TimeInForce, Wish};
+use crate::domain::plan::{Kind, Plan, TimeInForce, Wish, plan};
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::hear::order_event;
@@ -51,7 +51,11 @@ impl Engine {
         let mut connection = self.database.pool.acquire().await?;
         if let Some(known) = store::find_order(&mut connection, wish.client_order_id.as_str()).await? {
             let same = known.payload_hash == payload_hash;
-            return if same { Ok(known) } else { Err(GatewayError::ClientOrderIdReused(known.client_order_id)) };
+            return if same {
+                Ok(known)
+            } else {
+                Err(GatewayError::ClientOrderIdReused(known.client_order_id))
+            };
         }
         drop(connection);
         let rules = self.known_symbol(&wish)?;
@@ -62,7 +66,18 @@ impl Engine {
         };
         let planned = match plan(&wish, &rules, self.last_price(wish.symbol.as_str())) {
             Ok(planned) => planned,
-            Err(refused) => return self.deny(order, Denial { code: refused.code, text: refused.text }, false).await,
+            Err(refused) => {
+                return self
+                    .deny(
+                        order,
+                        Denial {
+                            code: refused.code,
+                            text: refused.text,
+                        },
+                        false,
+                    )
+                    .await;
+            }
         };
         fill_in(&mut order, &planned);
         if let Err(denial) = self.preconditions(wish.side).await {
@@ -94,8 +109,18 @@ impl Engine {
 
     fn known_symbol(&self, wish: &Wish) -> Result<SymbolRules, GatewayError> {
         self.rules(wish.symbol.as_str()).ok_or_else(|| {
-            let symbols = self.config.symbols.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let known = if self.is_ready() { format!("one of {symbols} (setting gateway.symbols), as far as the exchange lists them") } else { "the exchange's symbols are not known yet; try again in a moment".into() };
+            let symbols = self
+                .config
+                .symbols
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let known = if self.is_ready() {
+                format!("one of {symbols} (setting gateway.symbols), as far as the exchange lists them")
+            } else {
+                "the exchange's symbols are not known yet; try again in a moment".into()
+            };
             FieldError::new("symbol", wish.symbol.as_str(), known).into()
         })
     }
@@ -120,7 +145,10 @@ impl Engine {
                 "❌ Audit does not have events that are {} ms old, allowed is <= {} ms",
                 backlog.oldest_age_ms, self.config.audit_backlog_max_age_ms
             );
-            return Err(Denial { code: ReasonCode::AuditBacklogTooOld, text });
+            return Err(Denial {
+                code: ReasonCode::AuditBacklogTooOld,
+                text,
+            });
         }
         Ok(())
     }
@@ -138,7 +166,11 @@ impl Engine {
             account: self.config.account.clone(),
         };
         let asked_boot_ms = clock::boot_ms();
-        let answer = self.risk.clone().authorize_order(deadline(request, AUTHORIZE_TIMEOUT)).await;
+        let answer = self
+            .risk
+            .clone()
+            .authorize_order(deadline(request, AUTHORIZE_TIMEOUT))
+            .await;
         match (answer, wish.side) {
             (Ok(answer), side) => {
                 let answer = answer.into_inner();
@@ -153,7 +185,10 @@ impl Engine {
             }
             (Err(status), Side::Buy) => Err(Denial {
                 code: ReasonCode::RiskUnreachable,
-                text: format!("❌ Risk did not answer ({}); no new positions without it", status.message()),
+                text: format!(
+                    "❌ Risk did not answer ({}); no new positions without it",
+                    status.message()
+                ),
             }),
         }
     }
@@ -171,12 +206,17 @@ impl Engine {
                     "❌ SELL of {wanted} {asset} exceeds what can be sold: {most} {asset} (held {held}, the rest is in orders that have not ended)",
                     asset = order.base_asset
                 );
-                return Ok(Err(Denial { code: ReasonCode::ClosableQuantityExceeded, text }));
+                return Ok(Err(Denial {
+                    code: ReasonCode::ClosableQuantityExceeded,
+                    text,
+                }));
             }
         }
         order.state = OrderState::Intent.as_str().to_owned();
         store::insert_order(&mut tx, order).await?;
-        self.outbox.add(&mut tx, &order_event(order, "ORDER_INTENT", &[])).await?;
+        self.outbox
+            .add(&mut tx, &order_event(order, "ORDER_INTENT", &[]))
+            .await?;
         failpoint::pass("gateway.intent.before_commit");
         tx.commit().await?;
         failpoint::pass("gateway.intent.after_commit");
@@ -208,20 +248,31 @@ impl Engine {
         let now_boot_us = clock::boot_us();
         let estimate = self.time(|time| time.estimate(now_boot_us));
         let (Some(estimate), now_boot_ms) = (estimate, now_boot_us.div_euclid(1000)) else {
-            return Err(Denial { code: ReasonCode::ClockUncertain, text: "❌ The exchange's clock is not known yet".into() });
+            return Err(Denial {
+                code: ReasonCode::ClockUncertain,
+                text: "❌ The exchange's clock is not known yet".into(),
+            });
         };
         if wish.side == Side::Buy {
             let Some(approval) = approval else {
-                return Err(Denial { code: ReasonCode::ApprovalStale, text: closed_text(ReasonCode::ApprovalStale) });
+                return Err(Denial {
+                    code: ReasonCode::ApprovalStale,
+                    text: closed_text(ReasonCode::ApprovalStale),
+                });
             };
             let id = order.client_order_id.as_str();
             let uncertainty_ms = Some(estimate.uncertainty_ms());
             let admitted =
                 self.with_gate(|gate| gate.admit(id, now_boot_ms, approval, uncertainty_ms, self.config.fence));
-            admitted.map_err(|code| Denial { code, text: closed_text(code) })?;
+            admitted.map_err(|code| Denial {
+                code,
+                text: closed_text(code),
+            })?;
         }
         order.signed_timestamp_ms = estimate.exchange_ms(now_boot_us);
-        let signed = self.exchange.sign_order(&new_order, order.signed_timestamp_ms, order.recv_window_ms);
+        let signed = self
+            .exchange
+            .sign_order(&new_order, order.signed_timestamp_ms, order.recv_window_ms);
         Ok(Passed { signed })
     }
 
@@ -248,29 +299,48 @@ impl Engine {
         match outcome {
             Outcome::Answer(answer) => {
                 let fills = answer_fills(&answer)?;
-                let heard = self.hear(&id, &word_of_answer(&answer), &fills, Some(order.signed_timestamp_ms)).await;
+                let heard = self
+                    .hear(&id, &word_of_answer(&answer), &fills, Some(order.signed_timestamp_ms))
+                    .await;
                 self.with_gate(|gate| gate.answered(&id));
                 heard?.ok_or(GatewayError::NoSuchOrder(id))
             }
             Outcome::Rejected(rejection) => {
                 self.with_gate(|gate| gate.answered(&id));
-                let denial = Denial { code: ReasonCode::RejectedByExchange, text: rejection.to_string() };
+                let denial = Denial {
+                    code: ReasonCode::RejectedByExchange,
+                    text: rejection.to_string(),
+                };
                 self.end(order, OrderState::Rejected, "ORDER_REJECTED", denial).await
             }
             Outcome::RateLimited(limited) => {
                 self.with_gate(|gate| gate.answered(&id));
-                let denial = Denial { code: ReasonCode::RejectedByExchange, text: limited.to_string() };
+                let denial = Denial {
+                    code: ReasonCode::RejectedByExchange,
+                    text: limited.to_string(),
+                };
                 self.end(order, OrderState::Rejected, "ORDER_REJECTED", denial).await
             }
             Outcome::NotSent { why } => {
                 self.with_gate(|gate| gate.answered(&id));
                 let text = format!("❌ The exchange cannot be reached: {why}");
-                self.withdraw(order, Denial { code: ReasonCode::ExchangeUnreachable, text }).await
+                self.withdraw(
+                    order,
+                    Denial {
+                        code: ReasonCode::ExchangeUnreachable,
+                        text,
+                    },
+                )
+                .await
             }
             // It stays in flight for the fence until its receive window is over: it may still be accepted.
             Outcome::Unknown(doubt) => {
                 let accepted = doubt.why == DoubtWhy::DuplicateOrderSent;
-                let text = if accepted { "the exchange has an open order of this id".to_owned() } else { doubt.to_string() };
+                let text = if accepted {
+                    "the exchange has an open order of this id".to_owned()
+                } else {
+                    doubt.to_string()
+                };
                 self.doubt(order, text).await
             }
         }
@@ -289,7 +359,9 @@ impl Engine {
         order.reason_code = ReasonCode::OrderInDoubt.to_string();
         order.updated_at_ms = clock::now_ms();
         store::update_order(&mut tx, &order).await?;
-        self.outbox.add(&mut tx, &order_event(&order, "ORDER_IN_DOUBT", &[])).await?;
+        self.outbox
+            .add(&mut tx, &order_event(&order, "ORDER_IN_DOUBT", &[]))
+            .await?;
         failpoint::pass("gateway.doubt.before_commit");
         tx.commit().await?;
         tracing::warn!(client_order_id = %order.client_order_id, reason = %order.reason, "order in doubt; asking the exchange");
@@ -330,7 +402,9 @@ impl Engine {
         order.reason = denial.text;
         order.reason_code = denial.code.to_string();
         store::insert_order(&mut tx, &order).await?;
-        self.outbox.add(&mut tx, &order_event(&order, "ORDER_DENIED", &[])).await?;
+        self.outbox
+            .add(&mut tx, &order_event(&order, "ORDER_DENIED", &[]))
+            .await?;
         tx.commit().await?;
         self.outbox.wake();
         if settle {
@@ -342,7 +416,10 @@ impl Engine {
     /// Gives the reserved exposure back, off the caller's path. If it gets lost, risk frees it by the list of live orders.
     pub(crate) fn settle_soon(&self, client_order_id: &str, book_revision: i64) {
         let mut risk = self.risk.clone();
-        let request = SettleOrderRequest { client_order_id: client_order_id.to_owned(), book_revision };
+        let request = SettleOrderRequest {
+            client_order_id: client_order_id.to_owned(),
+            book_revision,
+        };
         tokio::spawn(async move {
             let _ = risk.settle_order(deadline(request, AUTHORIZE_TIMEOUT)).await;
         });
@@ -353,7 +430,10 @@ impl Engine {
 fn judged(answer: &AuthorizeOrderResponse, side: Side, asked_boot_ms: i64) -> Result<Option<Approval>, Denial> {
     if !answer.approved {
         let code = ReasonCode::parse(&answer.reason_code).unwrap_or(ReasonCode::Internal);
-        return Err(Denial { code, text: answer.reason.clone() });
+        return Err(Denial {
+            code,
+            text: answer.reason.clone(),
+        });
     }
     match side {
         Side::Sell => Ok(None),
@@ -371,8 +451,12 @@ fn closed_text(code: ReasonCode) -> String {
         ReasonCode::RiskUnreachable => "❌ Risk is unreachable; no new positions without it".into(),
         ReasonCode::LeaseExpired => "❌ The lease from risk has run out; no new positions without one".into(),
         ReasonCode::ClockUncertain => "❌ The exchange's clock is too uncertain for an opening order".into(),
-        ReasonCode::AccountHeldByAnotherGateway => "❌ Another gateway holds the account, or its orders may still be on the way".into(),
-        other => format!("❌ Risk's approval does not count any more ({other}); submit again under a new client_order_id"),
+        ReasonCode::AccountHeldByAnotherGateway => {
+            "❌ Another gateway holds the account, or its orders may still be on the way".into()
+        }
+        other => {
+            format!("❌ Risk's approval does not count any more ({other}); submit again under a new client_order_id")
+        }
     }
 }
 

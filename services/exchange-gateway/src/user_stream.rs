@@ -1,9 +1,9 @@
 //! The user data stream: fills and ends of orders as the exchange tells of them.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use thunes_binance::{run_user_stream, Credentials, ExecutionReport, StreamEvent, UserStreamConfig};
+use thunes_binance::{Credentials, ExecutionReport, StreamEvent, UserStreamConfig, run_user_stream};
 use thunes_runtime::clock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,8 +21,11 @@ pub(crate) async fn follow_stream(engine: Arc<Engine>, shutdown: CancellationTok
     let credentials = Credentials::hmac(engine.config.api_key.clone(), engine.config.api_secret.clone());
     let config = UserStreamConfig::new(engine.config.ws_url.clone(), credentials);
     let clock_engine = Arc::clone(&engine);
-    let now_exchange_ms =
-        move || clock_engine.time_estimate().map_or_else(clock::now_ms, |e| e.exchange_ms(clock::boot_us()));
+    let now_exchange_ms = move || {
+        clock_engine
+            .time_estimate()
+            .map_or_else(clock::now_ms, |e| e.exchange_ms(clock::boot_us()))
+    };
     tokio::spawn(run_user_stream(config, now_exchange_ms, tx, shutdown.clone()));
     loop {
         let event = tokio::select! {

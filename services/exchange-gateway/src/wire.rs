@@ -6,7 +6,7 @@ use thunes_proto::gateway::v1 as pb;
 use thunes_proto::types::v1 as types;
 use thunes_proto::types::v1::{Fill, FillSource};
 use thunes_types::{
-    checked_mul_exact, parse_positive, ClientOrderId, Decimal, FieldError, MoneyError, StrategyId, Symbol,
+    ClientOrderId, Decimal, FieldError, MoneyError, StrategyId, Symbol, checked_mul_exact, parse_positive,
 };
 
 use crate::domain::order::{ExchangeWord, OrderState, Side};
@@ -119,7 +119,11 @@ pub(crate) fn trade_fill(trade: &Trade, base_asset: &str, quote_asset: &str, sou
         trade_id: trade.trade_id,
         base_asset: base_asset.to_owned(),
         quote_asset: quote_asset.to_owned(),
-        side: if trade.is_buyer { types::Side::Buy } else { types::Side::Sell } as i32,
+        side: if trade.is_buyer {
+            types::Side::Buy
+        } else {
+            types::Side::Sell
+        } as i32,
         price: plain(trade.price),
         quantity: plain(trade.quantity),
         quote_quantity: plain(trade.quote_quantity),
@@ -139,7 +143,11 @@ pub(crate) fn trade_fill(trade: &Trade, base_asset: &str, quote_asset: &str, sou
 /// The fields that are wrong.
 pub(crate) fn wish_of(request: &pb::SubmitOrderRequest, made_id: &str) -> Result<Wish, Vec<FieldError>> {
     let mut faults = Vec::new();
-    let id_text = if request.client_order_id.is_empty() { made_id } else { &request.client_order_id };
+    let id_text = if request.client_order_id.is_empty() {
+        made_id
+    } else {
+        &request.client_order_id
+    };
     let id = keep(ClientOrderId::parse(id_text), &mut faults);
     let symbol = keep(Symbol::parse(&request.symbol), &mut faults);
     let strategy_id = keep(StrategyId::parse(&request.strategy_id), &mut faults);
@@ -150,7 +158,14 @@ pub(crate) fn wish_of(request: &pb::SubmitOrderRequest, made_id: &str) -> Result
         (Some(client_order_id), Some(symbol), Some(strategy_id), Some(side), Some(amount), Some(kind))
             if faults.is_empty() =>
         {
-            Ok(Wish { client_order_id, symbol, side, amount, kind, strategy_id })
+            Ok(Wish {
+                client_order_id,
+                symbol,
+                side,
+                amount,
+                kind,
+                strategy_id,
+            })
         }
         _ => Err(faults),
     }
@@ -180,7 +195,11 @@ fn amount_of(request: &pb::SubmitOrderRequest) -> Result<Amount, FieldError> {
     match (request.quantity.is_empty(), request.quote_amount.is_empty()) {
         (false, true) => parse_positive("quantity", &request.quantity).map(Amount::Base),
         (true, false) => parse_positive("quote_amount", &request.quote_amount).map(Amount::Quote),
-        (true, true) => Err(FieldError::new("quantity", "", "exactly one of quantity and quote_amount is required")),
+        (true, true) => Err(FieldError::new(
+            "quantity",
+            "",
+            "exactly one of quantity and quote_amount is required",
+        )),
         (false, false) => {
             let rule = "exactly one of quantity and quote_amount; both are set";
             Err(FieldError::new("quote_amount", &request.quote_amount, rule))
@@ -198,7 +217,11 @@ fn kind_of(request: &pb::SubmitOrderRequest, faults: &mut Vec<FieldError>) -> Op
             }
             if tif != Ok(pb::TimeInForce::Unspecified) {
                 let rule = "only with type ORDER_TYPE_LIMIT";
-                faults.push(FieldError::new("time_in_force", &request.time_in_force.to_string(), rule));
+                faults.push(FieldError::new(
+                    "time_in_force",
+                    &request.time_in_force.to_string(),
+                    rule,
+                ));
             }
             Some(Kind::Market)
         }
@@ -210,14 +233,24 @@ fn kind_of(request: &pb::SubmitOrderRequest, faults: &mut Vec<FieldError>) -> Op
                 Ok(pb::TimeInForce::Fok) => Some(TimeInForce::Fok),
                 Err(_) => {
                     let rule = "TIME_IN_FORCE_GTC, TIME_IN_FORCE_IOC or TIME_IN_FORCE_FOK";
-                    faults.push(FieldError::new("time_in_force", &request.time_in_force.to_string(), rule));
+                    faults.push(FieldError::new(
+                        "time_in_force",
+                        &request.time_in_force.to_string(),
+                        rule,
+                    ));
                     None
                 }
             };
-            price.zip(time_in_force).map(|(price, time_in_force)| Kind::Limit { price, time_in_force })
+            price
+                .zip(time_in_force)
+                .map(|(price, time_in_force)| Kind::Limit { price, time_in_force })
         }
         Err(_) => {
-            faults.push(FieldError::new("type", &request.r#type.to_string(), "ORDER_TYPE_MARKET or ORDER_TYPE_LIMIT"));
+            faults.push(FieldError::new(
+                "type",
+                &request.r#type.to_string(),
+                "ORDER_TYPE_MARKET or ORDER_TYPE_LIMIT",
+            ));
             None
         }
     }
@@ -272,7 +305,11 @@ pub(crate) fn order_to_wire(order: &OrderRow, fills: &[FillRow]) -> pb::Order {
             Side::Buy => types::Side::Buy,
             Side::Sell => types::Side::Sell,
         } as i32,
-        r#type: if order.order_type == "LIMIT" { pb::OrderType::Limit } else { pb::OrderType::Market } as i32,
+        r#type: if order.order_type == "LIMIT" {
+            pb::OrderType::Limit
+        } else {
+            pb::OrderType::Market
+        } as i32,
         time_in_force: time_in_force as i32,
         quantity: order.quantity.clone(),
         quote_amount: order.quote_amount.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thunes_proto::risk::v1::AlertStatus;
 use thunes_runtime::clock;
-use thunes_store::{begin_write, OutboxEvent};
+use thunes_store::{OutboxEvent, begin_write};
 use thunes_telegram::{SendOutcome, TelegramClient};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,10 +29,16 @@ pub(crate) struct Alerts {
 
 impl Alerts {
     /// `receiver` is "none" where no bot is configured.
-    pub(crate) fn new(receiver: &str, delivered: i64, last: Option<(i64, i64, String)>) -> (Self, mpsc::Receiver<AlertRow>) {
+    pub(crate) fn new(
+        receiver: &str,
+        delivered: i64,
+        last: Option<(i64, i64, String)>,
+    ) -> (Self, mpsc::Receiver<AlertRow>) {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        let (last_delay_ms, last_accepted_at_ms, last_text) =
-            last.map_or((-1, 0, String::new()), |(raised, accepted, text)| (accepted - raised, accepted, text));
+        let (last_delay_ms, last_accepted_at_ms, last_text) = last
+            .map_or((-1, 0, String::new()), |(raised, accepted, text)| {
+                (accepted - raised, accepted, text)
+            });
         let status = AlertStatus {
             receiver: receiver.to_owned(),
             delivered,
@@ -42,7 +48,13 @@ impl Alerts {
             ..Default::default()
         };
         let queue_in = (receiver != "none").then_some(sender);
-        (Self { queue: queue_in, status: Mutex::new(status) }, queue)
+        (
+            Self {
+                queue: queue_in,
+                status: Mutex::new(status),
+            },
+            queue,
+        )
     }
 
     pub(crate) fn enabled(&self) -> bool {
@@ -62,7 +74,9 @@ impl Alerts {
         let Some(queue) = &self.queue else { return };
         match queue.try_send(alert) {
             Ok(()) => self.lock().pending += 1,
-            Err(error) => tracing::error!(%error, "the alert queue is full; the alert waits on disk until the next start"),
+            Err(error) => {
+                tracing::error!(%error, "the alert queue is full; the alert waits on disk until the next start")
+            }
         }
     }
 
@@ -114,9 +128,10 @@ async fn deliver(engine: &Arc<Engine>, client: &TelegramClient, alert: &AlertRow
     loop {
         let (why, wait) = match client.send_message(&engine.config.telegram.chat_id, &alert.text).await {
             SendOutcome::Accepted { .. } => break,
-            SendOutcome::RetryAfter { ms } => {
-                ("the Bot API asks to wait".to_owned(), Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
-            }
+            SendOutcome::RetryAfter { ms } => (
+                "the Bot API asks to wait".to_owned(),
+                Duration::from_millis(u64::try_from(ms).unwrap_or(0)),
+            ),
             // Repeating changes nothing until a person mends the settings; meanwhile the alerts behind it get their turn.
             SendOutcome::Refused { description } => {
                 let why = format!("the Bot API refused: {description}; the alert waits on disk until the next start");
@@ -150,7 +165,10 @@ async fn record_delivery(engine: &Engine, alert: &AlertRow, accepted_at_ms: i64)
         "delay_ms": accepted_at_ms - alert.raised_at_ms,
         "text": alert.text,
     });
-    engine.outbox.add(&mut tx, &OutboxEvent::now("ALERT_DELIVERED", "", "risk", payload)).await?;
+    engine
+        .outbox
+        .add(&mut tx, &OutboxEvent::now("ALERT_DELIVERED", "", "risk", payload))
+        .await?;
     tx.commit().await?;
     engine.outbox.wake();
     Ok(())

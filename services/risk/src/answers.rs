@@ -1,5 +1,5 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message;
 use sqlx::{Sqlite, Transaction};
@@ -13,6 +13,8 @@ use crate::error::RiskError;
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     by_id: Mutex<Kept>,
+    /// Requests that are being answered: one of the same id waits for the other's answer.
+    under_way: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +49,26 @@ impl Answers {
         .fetch_all(pool)
         .await?;
         let order = rows.iter().rev().map(|(id, _)| id.clone()).collect();
-        Ok(Self { by_id: Mutex::new(Kept { map: rows.into_iter().collect(), order }) })
+        Ok(Self {
+            by_id: Mutex::new(Kept {
+                map: rows.into_iter().collect(),
+                order,
+            }),
+            ..Self::default()
+        })
+    }
+
+    /// The turn of a request id; an empty id has no turn to wait for.
+    pub(crate) async fn turn(&self, request_id: &str) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        if request_id.is_empty() {
+            return None;
+        }
+        let turn = {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            under_way.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(under_way.entry(request_id.to_owned()).or_default())
+        };
+        Some(turn.lock_owned().await)
     }
 
     /// The answer that was given to this id before, if any.
@@ -63,19 +84,27 @@ impl Answers {
         if request_id.is_empty() {
             return Ok(None);
         }
-        let by_id = self.by_id.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(bytes) = by_id.map.get(request_id) else { return Ok(None) };
+        let by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bytes) = by_id.map.get(request_id) else {
+            return Ok(None);
+        };
         let stored = Stored::decode(bytes.as_slice()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         if stored.method != method || stored.request != request.encode_to_vec() {
             return Err(RiskError::RequestIdReused(request_id.to_owned()));
         }
-        Ok(Some(A::decode(stored.answer.as_slice()).map_err(|e| StoreError::Corrupt(e.to_string()))?))
+        Ok(Some(
+            A::decode(stored.answer.as_slice()).map_err(|e| StoreError::Corrupt(e.to_string()))?,
+        ))
     }
 
     /// An answer with what it answers, as it is kept and written.
     pub(crate) fn encode(method: &str, request: &impl Message, answer: &impl Message) -> Vec<u8> {
-        Stored { method: method.to_owned(), request: request.encode_to_vec(), answer: answer.encode_to_vec() }
-            .encode_to_vec()
+        Stored {
+            method: method.to_owned(),
+            request: request.encode_to_vec(),
+            answer: answer.encode_to_vec(),
+        }
+        .encode_to_vec()
     }
 
     /// Keeps an answer in memory, once it is on disk (or stands for a disk that does not work).
@@ -83,7 +112,7 @@ impl Answers {
         if request_id.is_empty() {
             return;
         }
-        let mut by_id = self.by_id.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         if by_id.map.insert(request_id.to_owned(), bytes).is_none() {
             by_id.order.push_back(request_id.to_owned());
         }

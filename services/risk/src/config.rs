@@ -3,10 +3,10 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 use thunes_runtime::{ConfigFaults, KeyDoc, Reader, Settings};
-use thunes_types::{parse_positive, Decimal, Symbol};
+use thunes_types::{Decimal, Symbol, parse_positive};
 
-use crate::domain::leases::LeaseRules;
 use crate::Limits;
+use crate::domain::leases::LeaseRules;
 
 /// Settings of the risk service (`[risk]`).
 #[derive(Debug, Clone)]
@@ -43,12 +43,21 @@ impl RiskConfig {
         let mut r = settings.reader("risk");
         let config = Self {
             listen: r.parsed("listen", "127.0.0.1:7101", "address of the gRPC server", parse_addr),
-            plaintext: r.boolean("plaintext", false, "listen on other than loopback addresses, without TLS"),
+            plaintext: r.boolean(
+                "plaintext",
+                false,
+                "listen on other than loopback addresses, without TLS",
+            ),
             data_dir: r.path("data_dir", "thunes-data", "folder of risk.db"),
             position_url: r.text("position_url", "http://127.0.0.1:7102", "where position listens"),
             audit_url: r.text("audit_url", "http://127.0.0.1:7103", "where audit listens"),
             lease: LeaseRules {
-                lease_ms: r.integer("lease_ms", 1000, 100..=10_000, "how long a gateway may open positions after a renewal"),
+                lease_ms: r.integer(
+                    "lease_ms",
+                    1000,
+                    100..=10_000,
+                    "how long a gateway may open positions after a renewal",
+                ),
                 recv_window_ms: r.integer(
                     "recv_window_ms",
                     2000,
@@ -57,7 +66,12 @@ impl RiskConfig {
                 ),
                 uncertainty_ms: r.integer("uncertainty_ms", 500, 0..=5000, "the most that clocks may differ by"),
             },
-            approval_ttl_ms: r.integer("approval_ttl_ms", 2000, 100..=60_000, "how long an approval is worth something"),
+            approval_ttl_ms: r.integer(
+                "approval_ttl_ms",
+                2000,
+                100..=60_000,
+                "how long an approval is worth something",
+            ),
             positions_stale_ms: r.integer(
                 "positions_stale_ms",
                 3000,
@@ -66,12 +80,23 @@ impl RiskConfig {
             ),
             limits: read_limits(&mut r),
             telegram: TelegramConfig {
-                token: r.optional("telegram.token", "the bot's token; without it no alerts are sent").map(SecretString::from),
+                token: r
+                    .optional("telegram.token", "the bot's token; without it no alerts are sent")
+                    .map(SecretString::from),
                 chat_id: r.text("telegram.chat_id", "", "the chat that gets the alerts"),
                 base_url: r.text("telegram.base_url", "https://api.telegram.org", "the Bot API"),
-                receiver: r.parsed("telegram.receiver", "telegram", "telegram or standin: named in every report", |text| {
-                    if ["telegram", "standin"].contains(&text) { Ok(text.to_owned()) } else { Err("telegram or standin".into()) }
-                }),
+                receiver: r.parsed(
+                    "telegram.receiver",
+                    "telegram",
+                    "telegram or standin: named in every report",
+                    |text| {
+                        if ["telegram", "standin"].contains(&text) {
+                            Ok(text.to_owned())
+                        } else {
+                            Err("telegram or standin".into())
+                        }
+                    },
+                ),
             },
         };
         if config.telegram.token.is_some() && config.telegram.chat_id.is_empty() {
@@ -83,18 +108,31 @@ impl RiskConfig {
 }
 
 fn read_limits(r: &mut Reader<'_>) -> Limits {
-    let allowed = r.list("limits.allowed_symbols", &["BTCUSDT", "ETHUSDT", "BNBUSDT"], "symbols that may be bought");
+    let allowed = r.list(
+        "limits.allowed_symbols",
+        &["BTCUSDT", "ETHUSDT", "BNBUSDT"],
+        "symbols that may be bought",
+    );
     for symbol in &allowed {
         if let Err(error) = Symbol::parse(symbol) {
             r.refuse("limits.allowed_symbols", symbol, error.rule);
         }
     }
     if allowed.len() > Limits::ALLOWED_SYMBOLS_BOUND {
-        r.refuse("limits.allowed_symbols", &format!("{} symbols", allowed.len()), "at most 2000");
+        r.refuse(
+            "limits.allowed_symbols",
+            &format!("{} symbols", allowed.len()),
+            "at most 2000",
+        );
     }
     Limits {
         order_notional_max: r.parsed("limits.order_notional_max", "1000", "quote, per order", parse_amount),
-        position_notional_max: r.parsed("limits.position_notional_max", "5000", "quote, per symbol", parse_amount),
+        position_notional_max: r.parsed(
+            "limits.position_notional_max",
+            "5000",
+            "quote, per symbol",
+            parse_amount,
+        ),
         open_positions_max: r.integer(
             "limits.open_positions_max",
             5,
@@ -130,7 +168,8 @@ fn read_limits(r: &mut Reader<'_>) -> Limits {
 }
 
 fn parse_addr(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "an address and port, such as 127.0.0.1:7101".to_owned())
+    text.parse()
+        .map_err(|_| "an address and port, such as 127.0.0.1:7101".to_owned())
 }
 
 fn parse_amount(text: &str) -> Result<Decimal, String> {

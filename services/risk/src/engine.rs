@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use thunes_runtime::clock;
 use thunes_store::{Database, Outbox};
 use thunes_types::{Decimal, MoneyError};
-use tokio::sync::{watch, Notify};
+use tokio::sync::{Notify, watch};
 
 use crate::alerts::Alerts;
 use crate::answers::Answers;
 use crate::config::RiskConfig;
-use crate::domain::decide::{decide, Book, Decision, Facts, Recent, Side, Trade};
+use crate::domain::decide::{Book, Decision, Facts, Recent, Side, Trade, decide};
 use crate::domain::leases::Leases;
 use crate::domain::limits::Limits;
 use crate::domain::reservations::{Reservation, Reservations};
@@ -109,7 +109,12 @@ impl Engine {
     ///
     /// # Errors
     /// When a sum of money does not fit.
-    pub(crate) fn authorize(&self, account: &str, client_order_id: &str, trade: &Trade) -> Result<(Decision, i64), MoneyError> {
+    pub(crate) fn authorize(
+        &self,
+        account: &str,
+        client_order_id: &str,
+        trade: &Trade,
+    ) -> Result<(Decision, i64), MoneyError> {
         let now = clock::boot_ms();
         let mut state = self.state();
         let own = state.reservations.take(client_order_id);
@@ -117,7 +122,12 @@ impl Engine {
         let epoch = state.switch.epoch;
         let approved = judged.as_ref().is_ok_and(|decision| decision.approved);
         if approved {
-            let State { recent, limits, reservations, .. } = &mut *state;
+            let State {
+                recent,
+                limits,
+                reservations,
+                ..
+            } = &mut *state;
             if own.is_none() {
                 recent.record(trade, now, limits);
             }

@@ -9,10 +9,10 @@ use thunes_proto::risk::v1::*;
 use thunes_proto::types::v1 as types;
 use thunes_rpc::{actor_of, invalid_fields};
 use thunes_runtime::clock;
-use thunes_types::{parse_positive, ClientOrderId, FieldError, StrategyId, Symbol};
+use thunes_types::{ClientOrderId, FieldError, StrategyId, Symbol, parse_positive};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -48,7 +48,9 @@ impl RiskService for RiskGrpc {
         let activation = tokio::spawn(tracing::Instrument::in_current_span(async move {
             engine.activate(request, &actor).await
         }));
-        let answer = activation.await.map_err(|e| Status::internal(format!("the activation ended early: {e}")))??;
+        let answer = activation
+            .await
+            .map_err(|e| Status::internal(format!("the activation ended early: {e}")))??;
         Ok(Response::new(answer))
     }
 
@@ -62,7 +64,9 @@ impl RiskService for RiskGrpc {
         let deactivation = tokio::spawn(tracing::Instrument::in_current_span(async move {
             engine.deactivate(request, &actor).await
         }));
-        let answer = deactivation.await.map_err(|e| Status::internal(format!("the deactivation ended early: {e}")))??;
+        let answer = deactivation
+            .await
+            .map_err(|e| Status::internal(format!("the deactivation ended early: {e}")))??;
         Ok(Response::new(answer))
     }
 
@@ -116,8 +120,10 @@ impl RiskService for RiskGrpc {
                 return Err(invalid_fields(faults));
             }
         };
-        let (decision, epoch) =
-            self.engine.authorize(&request.account, &request.client_order_id, &trade).map_err(RiskError::from)?;
+        let (decision, epoch) = self
+            .engine
+            .authorize(&request.account, &request.client_order_id, &trade)
+            .map_err(RiskError::from)?;
         Ok(Response::new(AuthorizeOrderResponse {
             approved: decision.approved,
             reason: decision.reason,
@@ -129,7 +135,10 @@ impl RiskService for RiskGrpc {
         }))
     }
 
-    async fn settle_order(&self, request: Request<SettleOrderRequest>) -> Result<Response<SettleOrderResponse>, Status> {
+    async fn settle_order(
+        &self,
+        request: Request<SettleOrderRequest>,
+    ) -> Result<Response<SettleOrderResponse>, Status> {
         let request = request.into_inner();
         let released = self.engine.settle(&request.client_order_id, request.book_revision);
         Ok(Response::new(SettleOrderResponse { released }))
@@ -146,8 +155,12 @@ impl RiskService for RiskGrpc {
         let change = tokio::spawn(tracing::Instrument::in_current_span(async move {
             engine.update_limits(request, &actor).await
         }));
-        let limits = change.await.map_err(|e| Status::internal(format!("the change ended early: {e}")))??;
-        Ok(Response::new(UpdateLimitsResponse { limits: Some(limits_to_wire(&limits)) }))
+        let limits = change
+            .await
+            .map_err(|e| Status::internal(format!("the change ended early: {e}")))??;
+        Ok(Response::new(UpdateLimitsResponse {
+            limits: Some(limits_to_wire(&limits)),
+        }))
     }
 
     type HoldLeaseStream = Stream_<HoldLeaseResponse>;
@@ -192,10 +205,18 @@ async fn send_status(engine: Arc<Engine>, out: mpsc::Sender<Result<WatchRiskStat
     loop {
         let revision = *changes.borrow_and_update();
         let message = if heartbeat {
-            Ok(WatchRiskStatusResponse { revision, heartbeat, status: None })
+            Ok(WatchRiskStatusResponse {
+                revision,
+                heartbeat,
+                status: None,
+            })
         } else {
             let status = engine.status().await.map_err(Status::from);
-            status.map(|status| WatchRiskStatusResponse { revision, heartbeat, status: Some(status) })
+            status.map(|status| WatchRiskStatusResponse {
+                revision,
+                heartbeat,
+                status: Some(status),
+            })
         };
         if out.send(message).await.is_err() {
             return;
@@ -212,7 +233,10 @@ impl Engine {
     /// Everything an operator wants to see; works without position and without the disk.
     pub(crate) async fn status(&self) -> Result<GetRiskStatusResponse, RiskError> {
         let outbox = match tokio::time::timeout(Duration::from_secs(1), self.outbox.status()).await {
-            Ok(Ok(status)) => Some(OutboxStatus { depth: status.depth, oldest_age_ms: status.oldest_age_ms }),
+            Ok(Ok(status)) => Some(OutboxStatus {
+                depth: status.depth,
+                oldest_age_ms: status.oldest_age_ms,
+            }),
             Ok(Err(_)) | Err(_) => None,
         };
         let (now_boot, now) = (clock::boot_ms(), clock::now_ms());
@@ -298,7 +322,13 @@ impl TradeFields<'_> {
                 strategy_id: strategy.to_string(),
             }),
             (symbol, strategy, notional, side, limit_price) => {
-                let faults = [symbol.err(), strategy.err(), notional.err(), side.err(), limit_price.err()];
+                let faults = [
+                    symbol.err(),
+                    strategy.err(),
+                    notional.err(),
+                    side.err(),
+                    limit_price.err(),
+                ];
                 Err(faults.into_iter().flatten().collect())
             }
         }
@@ -306,7 +336,12 @@ impl TradeFields<'_> {
 }
 
 fn check_to_wire(check: Check) -> types::Check {
-    types::Check { name: check.name.to_owned(), passed: check.passed, value: check.value, bound: check.bound }
+    types::Check {
+        name: check.name.to_owned(),
+        passed: check.passed,
+        value: check.value,
+        bound: check.bound,
+    }
 }
 
 fn limits_to_wire(limits: &DomainLimits) -> Limits {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thunes_proto::risk::v1::{HoldLeaseRequest, HoldLeaseResponse};
 use thunes_runtime::clock;
-use thunes_types::{parse_non_negative, parse_positive, FieldError, ReasonCode, Symbol};
+use thunes_types::{FieldError, ReasonCode, Symbol, parse_non_negative, parse_positive};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
@@ -84,7 +84,9 @@ impl Engine {
         let (account, gateway_id, incarnation) = (&message.account, &message.gateway_id, &message.incarnation);
         let claim = {
             let state = self.state();
-            state.leases.claim(account, gateway_id, incarnation, clock::boot_ms(), self.config.lease)
+            state
+                .leases
+                .claim(account, gateway_id, incarnation, clock::boot_ms(), self.config.lease)
         };
         match claim {
             Claim::Holder => {}
@@ -95,14 +97,18 @@ impl Engine {
                 let _turn = self.takeover.lock().await;
                 let still = {
                     let state = self.state();
-                    state.leases.claim(account, gateway_id, incarnation, clock::boot_ms(), self.config.lease)
+                    state
+                        .leases
+                        .claim(account, gateway_id, incarnation, clock::boot_ms(), self.config.lease)
                 };
                 if still != Claim::MayTakeOver {
                     return Ok(self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway)));
                 }
                 // Known on disk before the first grant: a restarted risk must know whom to wait for.
                 store::save_holder(&self.database.pool, account, gateway_id, incarnation).await?;
-                self.state().leases.take_over(account, gateway_id, incarnation, clock::boot_ms());
+                self.state()
+                    .leases
+                    .take_over(account, gateway_id, incarnation, clock::boot_ms());
                 tracing::info!(gateway_id, account, incarnation, "gateway holds the account");
             }
         }
@@ -114,7 +120,9 @@ impl Engine {
         let learnt = {
             let mut state = self.state();
             let learnt =
-                state.switch.learn_halted_epoch(message.highest_halted_epoch, &message.gateway_id, clock::now_ms());
+                state
+                    .switch
+                    .learn_halted_epoch(message.highest_halted_epoch, &message.gateway_id, clock::now_ms());
             state.activations += u64::from(learnt);
             learnt
         };
@@ -131,7 +139,9 @@ impl Engine {
         let mut state = self.state();
         let approval_grace_ms = self.config.lease.grace_ms();
         if message.live_orders_complete {
-            state.reservations.reconcile(&message.account, live, now, approval_grace_ms);
+            state
+                .reservations
+                .reconcile(&message.account, live, now, approval_grace_ms);
             state.live.insert(message.account.clone(), message.live_orders.clone());
         }
         let (active, epoch) = (state.switch.active, state.switch.epoch);
@@ -143,7 +153,9 @@ impl Engine {
         }
         // A word about an epoch that has not been is no word.
         let confirmed_epoch = message.confirmed_epoch.min(epoch);
-        let holder = state.leases.holder_mut(&message.account, &message.gateway_id, &message.incarnation);
+        let holder = state
+            .leases
+            .holder_mut(&message.account, &message.gateway_id, &message.incarnation);
         let Some(holder) = holder else {
             drop(state);
             return self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway));
@@ -176,31 +188,56 @@ impl Engine {
 
 fn check_message(message: &HoldLeaseRequest, grace_max_ms: i64) -> Result<Vec<LiveExposure>, RiskError> {
     let mut faults = Vec::new();
-    for (field, text) in
-        [("gateway_id", &message.gateway_id), ("account", &message.account), ("incarnation", &message.incarnation)]
-    {
+    for (field, text) in [
+        ("gateway_id", &message.gateway_id),
+        ("account", &message.account),
+        ("incarnation", &message.incarnation),
+    ] {
         if text.is_empty() || text.len() > 64 {
             faults.push(FieldError::new(field, text, "1 to 64 characters"));
         }
     }
     if message.live_orders.len() > LIVE_ORDERS_MAX {
-        faults.push(FieldError::new("live_orders", &message.live_orders.len().to_string(), "at most 10000"));
+        faults.push(FieldError::new(
+            "live_orders",
+            &message.live_orders.len().to_string(),
+            "at most 10000",
+        ));
     }
     if message.prices.len() > PRICES_MAX {
-        faults.push(FieldError::new("prices", &message.prices.len().to_string(), "at most 5000"));
+        faults.push(FieldError::new(
+            "prices",
+            &message.prices.len().to_string(),
+            "at most 5000",
+        ));
     }
-    for (field, epoch) in [("highest_halted_epoch", message.highest_halted_epoch), ("confirmed_epoch", message.confirmed_epoch)] {
+    for (field, epoch) in [
+        ("highest_halted_epoch", message.highest_halted_epoch),
+        ("confirmed_epoch", message.confirmed_epoch),
+    ] {
         if !(0..=EPOCH_MAX).contains(&epoch) {
             faults.push(FieldError::new(field, &epoch.to_string(), "0 to 2^53"));
         }
     }
     if !(0..=grace_max_ms).contains(&message.grace_ms) {
-        let rule = format!("at most {grace_max_ms}: gateway.recv_window_ms + gateway.uncertainty_ms must not exceed those of risk");
+        let rule = format!(
+            "at most {grace_max_ms}: gateway.recv_window_ms + gateway.uncertainty_ms must not exceed those of risk"
+        );
         faults.push(FieldError::new("grace_ms", &message.grace_ms.to_string(), rule));
     }
-    faults.extend(message.prices.iter().filter_map(|p| Symbol::parse_as("prices.symbol", &p.symbol).err()).take(1));
+    faults.extend(
+        message
+            .prices
+            .iter()
+            .filter_map(|p| Symbol::parse_as("prices.symbol", &p.symbol).err())
+            .take(1),
+    );
     let mut live = Vec::new();
-    for order in message.live_orders.iter().filter(|o| o.side() == thunes_proto::types::v1::Side::Buy) {
+    for order in message
+        .live_orders
+        .iter()
+        .filter(|o| o.side() == thunes_proto::types::v1::Side::Buy)
+    {
         match parse_non_negative("live_orders.remaining_notional", &order.remaining_notional) {
             Ok(notional) => live.push(LiveExposure {
                 client_order_id: order.client_order_id.clone(),
@@ -210,5 +247,9 @@ fn check_message(message: &HoldLeaseRequest, grace_max_ms: i64) -> Result<Vec<Li
             Err(error) => faults.push(error),
         }
     }
-    if faults.is_empty() { Ok(live) } else { Err(RiskError::Fields(FieldErrors(faults))) }
+    if faults.is_empty() {
+        Ok(live)
+    } else {
+        Err(RiskError::Fields(FieldErrors(faults)))
+    }
 }

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use thunes_proto::risk::v1::{UpdateLimitsRequest, UpdateLimitsResponse};
-use thunes_store::{begin_write, failpoint, remember_answer, repeated_answer, OutboxEvent, Repeated};
-use thunes_types::{parse_positive, Decimal, FieldError, Reason, RequestId, Symbol};
+use thunes_store::{OutboxEvent, Repeated, begin_write, failpoint, remember_answer, repeated_answer};
+use thunes_types::{Decimal, FieldError, Reason, RequestId, Symbol, parse_positive};
 
 use crate::domain::limits::Limits;
 use crate::engine::Engine;
@@ -22,16 +22,30 @@ impl Engine {
         let after = apply(&before, &request)?;
         let mut tx = begin_write(&self.database.pool).await?;
         if !request.request_id.is_empty() {
-            match repeated_answer::<UpdateLimitsResponse>(&mut tx, "UpdateLimits", &request.request_id, &request).await? {
+            match repeated_answer::<UpdateLimitsResponse>(&mut tx, "UpdateLimits", &request.request_id, &request)
+                .await?
+            {
                 Repeated::No => {}
                 Repeated::Same(_) => return Ok(before),
                 Repeated::Other => return Err(RiskError::RequestIdReused(request.request_id)),
             }
-            remember_answer(&mut tx, "UpdateLimits", &request.request_id, &request, &UpdateLimitsResponse::default()).await?;
+            remember_answer(
+                &mut tx,
+                "UpdateLimits",
+                &request.request_id,
+                &request,
+                &UpdateLimitsResponse::default(),
+            )
+            .await?;
         }
         store::save_limits(&mut tx, &after).await?;
         let payload = change_payload(&before, &after);
-        self.outbox.add(&mut tx, &OutboxEvent::now("LIMITS_CHANGED", &request.reason, actor, payload)).await?;
+        self.outbox
+            .add(
+                &mut tx,
+                &OutboxEvent::now("LIMITS_CHANGED", &request.reason, actor, payload),
+            )
+            .await?;
         failpoint::pass("risk.limits.before_commit");
         tx.commit().await?;
         self.state().limits = after.clone();
@@ -45,7 +59,12 @@ impl Engine {
 /// The two lists of symbols can be long: what was added and removed tells the same.
 fn change_payload(before: &Limits, after: &Limits) -> serde_json::Value {
     let without = |limits: &Limits, other: &Limits| -> Vec<String> {
-        limits.allowed_symbols.iter().filter(|symbol| !other.allows_symbol(symbol)).cloned().collect()
+        limits
+            .allowed_symbols
+            .iter()
+            .filter(|symbol| !other.allows_symbol(symbol))
+            .cloned()
+            .collect()
     };
     let numbers = |limits: &Limits| {
         let mut value = serde_json::to_value(limits).unwrap_or_default();
@@ -73,26 +92,72 @@ fn apply(before: &Limits, request: &UpdateLimitsRequest) -> Result<Limits, RiskE
     {
         faults.push(error);
     }
-    amount(&mut after.order_notional_max, "order_notional_max", request.order_notional_max.as_deref(), &mut faults);
-    amount(&mut after.position_notional_max, "position_notional_max", request.position_notional_max.as_deref(), &mut faults);
-    amount(&mut after.daily_loss_max, "daily_loss_max", request.daily_loss_max.as_deref(), &mut faults);
+    amount(
+        &mut after.order_notional_max,
+        "order_notional_max",
+        request.order_notional_max.as_deref(),
+        &mut faults,
+    );
+    amount(
+        &mut after.position_notional_max,
+        "position_notional_max",
+        request.position_notional_max.as_deref(),
+        &mut faults,
+    );
+    amount(
+        &mut after.daily_loss_max,
+        "daily_loss_max",
+        request.daily_loss_max.as_deref(),
+        &mut faults,
+    );
     let bounds = [
-        (&mut after.open_positions_max, "open_positions_max", request.open_positions_max, Limits::OPEN_POSITIONS_BOUND),
-        (&mut after.orders_per_minute_max, "orders_per_minute_max", request.orders_per_minute_max, Limits::ORDERS_PER_MINUTE_BOUND),
-        (&mut after.price_collar_bps, "price_collar_bps", request.price_collar_bps, Limits::PRICE_COLLAR_BOUND_BPS),
-        (&mut after.duplicate_window_ms, "duplicate_window_ms", request.duplicate_window_ms, Limits::DUPLICATE_WINDOW_BOUND_MS),
+        (
+            &mut after.open_positions_max,
+            "open_positions_max",
+            request.open_positions_max,
+            Limits::OPEN_POSITIONS_BOUND,
+        ),
+        (
+            &mut after.orders_per_minute_max,
+            "orders_per_minute_max",
+            request.orders_per_minute_max,
+            Limits::ORDERS_PER_MINUTE_BOUND,
+        ),
+        (
+            &mut after.price_collar_bps,
+            "price_collar_bps",
+            request.price_collar_bps,
+            Limits::PRICE_COLLAR_BOUND_BPS,
+        ),
+        (
+            &mut after.duplicate_window_ms,
+            "duplicate_window_ms",
+            request.duplicate_window_ms,
+            Limits::DUPLICATE_WINDOW_BOUND_MS,
+        ),
     ];
     for (target, field, value, most) in bounds {
         number(target, field, value, 0..=most, &mut faults);
     }
     if request.allowed_symbols.len() > Limits::ALLOWED_SYMBOLS_BOUND {
-        faults.push(FieldError::new("allowed_symbols", &request.allowed_symbols.len().to_string(), "at most 2000"));
+        faults.push(FieldError::new(
+            "allowed_symbols",
+            &request.allowed_symbols.len().to_string(),
+            "at most 2000",
+        ));
     } else if !request.allowed_symbols.is_empty() {
-        let wrong = request.allowed_symbols.iter().filter_map(|s| Symbol::parse_as("allowed_symbols", s).err());
+        let wrong = request
+            .allowed_symbols
+            .iter()
+            .filter_map(|s| Symbol::parse_as("allowed_symbols", s).err());
         faults.extend(wrong);
         after.allowed_symbols = request.allowed_symbols.clone();
     }
-    if faults.is_empty() { Ok(after) } else { Err(RiskError::Fields(FieldErrors(faults))) }
+    if faults.is_empty() {
+        Ok(after)
+    } else {
+        Err(RiskError::Fields(FieldErrors(faults)))
+    }
 }
 
 fn amount(target: &mut Decimal, field: &str, text: Option<&str>, faults: &mut Vec<FieldError>) {
@@ -103,7 +168,13 @@ fn amount(target: &mut Decimal, field: &str, text: Option<&str>, faults: &mut Ve
     }
 }
 
-fn number(target: &mut i64, field: &str, value: Option<i64>, bounds: RangeInclusive<i64>, faults: &mut Vec<FieldError>) {
+fn number(
+    target: &mut i64,
+    field: &str,
+    value: Option<i64>,
+    bounds: RangeInclusive<i64>,
+    faults: &mut Vec<FieldError>,
+) {
     match value {
         None => {}
         Some(value) if bounds.contains(&value) => *target = value,

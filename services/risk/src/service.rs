@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use thunes_proto::risk::v1::risk_service_server::RiskServiceServer;
-use thunes_rpc::{connect, MESSAGE_BYTES_MAX};
+use thunes_rpc::{MESSAGE_BYTES_MAX, connect};
 use thunes_runtime::clock;
-use thunes_store::{failpoint, run_outbox, Database, Outbox, StoreError};
+use thunes_store::{Database, Outbox, StoreError, failpoint, run_outbox};
 use thunes_telegram::TelegramClient;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::alerts::{run_alerts, Alerts};
+use crate::alerts::{Alerts, run_alerts};
 use crate::answers::Answers;
 use crate::config::RiskConfig;
 use crate::domain::decide::{Book, Recent};
@@ -37,7 +37,11 @@ pub async fn serve(config: RiskConfig, listener: TcpListener, shutdown: Cancella
     let state = restore(&config, &database, damage.as_deref()).await?;
     let pending = store::pending_alerts(&database.pool).await?;
     let (delivered, last) = store::accepted_alerts(&database.pool).await?;
-    let receiver = if config.telegram.token.is_some() { config.telegram.receiver.as_str() } else { "none" };
+    let receiver = if config.telegram.token.is_some() {
+        config.telegram.receiver.as_str()
+    } else {
+        "none"
+    };
     let (alerts, alert_queue) = Alerts::new(receiver, delivered, last);
     let answers = Answers::load(&database.pool).await?;
     let engine = Engine::new(config, database, outbox.clone(), answers, alerts, state);
@@ -55,15 +59,22 @@ pub async fn serve(config: RiskConfig, listener: TcpListener, shutdown: Cancella
 
     let config = &engine.config;
     tokio::spawn(run_outbox(outbox, connect(&config.audit_url)?, shutdown.clone()));
-    tokio::spawn(follow_positions(Arc::clone(&engine), connect(&config.position_url)?, shutdown.clone()));
+    tokio::spawn(follow_positions(
+        Arc::clone(&engine),
+        connect(&config.position_url)?,
+        shutdown.clone(),
+    ));
     tokio::spawn(save_until_saved(Arc::clone(&engine), shutdown.clone()));
     if let Some(token) = &config.telegram.token {
         let client = TelegramClient::new(&config.telegram.base_url, token.expose_secret())
             .map_err(|e| RiskError::Telegram(e.to_string()))?;
         tokio::spawn(run_alerts(Arc::clone(&engine), client, alert_queue, shutdown.clone()));
     }
-    let grpc = RiskServiceServer::new(RiskGrpc { engine, shutdown: shutdown.clone() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let grpc = RiskServiceServer::new(RiskGrpc {
+        engine,
+        shutdown: shutdown.clone(),
+    })
+    .max_decoding_message_size(MESSAGE_BYTES_MAX);
     thunes_rpc::serve(listener, &["thunes.risk.v1.RiskService"], Routes::new(grpc), shutdown).await?;
     Ok(())
 }
@@ -74,9 +85,10 @@ async fn open_or_set_aside(folder: &Path) -> Result<(Database, Option<String>), 
     match thunes_store::open(&path, &MIGRATIONS).await {
         Ok(database) => match readable(&database).await {
             // An earlier start set a damaged file aside and ended before it had written that it halts.
-            Ok(false) if damaged_before(folder) => {
-                Ok((database, Some("risk state unreadable: an earlier start set it aside".into())))
-            }
+            Ok(false) if damaged_before(folder) => Ok((
+                database,
+                Some("risk state unreadable: an earlier start set it aside".into()),
+            )),
             Ok(_) => Ok((database, None)),
             Err(error) if error.is_damage() => {
                 database.pool.close().await;
@@ -97,8 +109,14 @@ async fn readable(database: &Database) -> Result<bool, StoreError> {
 }
 
 fn damaged_before(folder: &Path) -> bool {
-    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    names.into_iter().any(|name| name.to_string_lossy().starts_with("risk.db") && name.to_string_lossy().contains(".damaged-"))
+    let names = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
+    names
+        .into_iter()
+        .any(|name| name.to_string_lossy().starts_with("risk.db") && name.to_string_lossy().contains(".damaged-"))
 }
 
 async fn set_aside(path: &Path, error: &StoreError) -> Result<(Database, Option<String>), RiskError> {
@@ -111,16 +129,24 @@ async fn set_aside(path: &Path, error: &StoreError) -> Result<(Database, Option<
             std::fs::rename(&from, &to).map_err(RiskError::SetAside)?;
         }
     }
-    let reason = format!("risk state unreadable; {} was set aside as .damaged-{stamp}", path.display());
+    let reason = format!(
+        "risk state unreadable; {} was set aside as .damaged-{stamp}",
+        path.display()
+    );
     tracing::error!(%error, "{reason}; starting with the kill-switch active");
     Ok((thunes_store::open(path, &MIGRATIONS).await?, Some(reason)))
 }
 
 async fn restore(config: &RiskConfig, database: &Database, damage: Option<&str>) -> Result<State, RiskError> {
     let now_ms = clock::now_ms();
-    let mut switch = store::load_switch(&database.pool).await?.unwrap_or_else(|| Switch::untouched(now_ms));
+    let mut switch = store::load_switch(&database.pool)
+        .await?
+        .unwrap_or_else(|| Switch::untouched(now_ms));
     if failpoint::pass("risk.restore.forget") == failpoint::Action::Break {
-        switch = Switch { epoch: switch.epoch + 1, ..Switch::untouched(now_ms) };
+        switch = Switch {
+            epoch: switch.epoch + 1,
+            ..Switch::untouched(now_ms)
+        };
     }
     if let Some(reason) = damage {
         let short: String = reason.chars().take(512).collect();

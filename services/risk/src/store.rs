@@ -47,9 +47,11 @@ pub(crate) async fn save_switch(tx: &mut Transaction<'_, Sqlite>, switch: &Switc
 }
 
 pub(crate) async fn load_limits(pool: &SqlitePool) -> Result<Option<Limits>, StoreError> {
-    let body: Option<String> =
-        sqlx::query_scalar("SELECT body FROM limits WHERE id = 1").fetch_optional(pool).await?;
-    body.map(|text| serde_json::from_str(&text).map_err(|e| StoreError::Corrupt(format!("limits: {e}")))).transpose()
+    let body: Option<String> = sqlx::query_scalar("SELECT body FROM limits WHERE id = 1")
+        .fetch_optional(pool)
+        .await?;
+    body.map(|text| serde_json::from_str(&text).map_err(|e| StoreError::Corrupt(format!("limits: {e}"))))
+        .transpose()
 }
 
 pub(crate) async fn save_limits(tx: &mut Transaction<'_, Sqlite>, limits: &Limits) -> Result<(), StoreError> {
@@ -63,7 +65,11 @@ pub(crate) async fn save_limits(tx: &mut Transaction<'_, Sqlite>, limits: &Limit
 
 /// Every account's gateway: account, gateway id, incarnation.
 pub(crate) async fn load_holders(pool: &SqlitePool) -> Result<Vec<(String, String, String)>, StoreError> {
-    Ok(sqlx::query_as("SELECT account, gateway_id, incarnation FROM lease_holders").fetch_all(pool).await?)
+    Ok(
+        sqlx::query_as("SELECT account, gateway_id, incarnation FROM lease_holders")
+            .fetch_all(pool)
+            .await?,
+    )
 }
 
 pub(crate) async fn save_holder(
@@ -121,7 +127,9 @@ pub(crate) async fn mark_alert_accepted(
 
 /// How many were accepted, and the last accepted activation alert: raised, accepted, text.
 pub(crate) async fn accepted_alerts(pool: &SqlitePool) -> Result<(i64, Option<(i64, i64, String)>), StoreError> {
-    let count = sqlx::query_scalar("SELECT COUNT(*) FROM alerts WHERE accepted_at_ms IS NOT NULL").fetch_one(pool).await?;
+    let count = sqlx::query_scalar("SELECT COUNT(*) FROM alerts WHERE accepted_at_ms IS NOT NULL")
+        .fetch_one(pool)
+        .await?;
     let last = sqlx::query_as(
         "SELECT raised_at_ms, accepted_at_ms, text FROM alerts WHERE accepted_at_ms IS NOT NULL AND kill_switch = 1 \
          ORDER BY accepted_at_ms DESC LIMIT 1",

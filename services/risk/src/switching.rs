@@ -9,9 +9,9 @@ use thunes_proto::risk::v1::{
     FenceOutcome, GatewayFence, RestingOrder,
 };
 use thunes_runtime::clock;
-use thunes_store::{begin_write, failpoint, OutboxEvent};
+use thunes_store::{OutboxEvent, begin_write, failpoint};
+use thunes_types::{Reason, RequestId, text_kill_switch_activated, text_kill_switch_deactivated};
 use tracing::Instrument;
-use thunes_types::{text_kill_switch_activated, text_kill_switch_deactivated, Reason, RequestId};
 
 use crate::answers::Answers;
 use crate::domain::leases::Fenced;
@@ -36,6 +36,7 @@ impl Engine {
     ) -> Result<ActivateKillSwitchResponse, RiskError> {
         let arrived = clock::instant();
         check_request(&request.reason, &request.request_id)?;
+        let _turn = self.answers.turn(&request.request_id).await;
         let known = self.answers.find("ActivateKillSwitch", &request.request_id, &request)?;
         if let Some(answer) = known {
             return Ok(self.answer_again(answer, arrived).await);
@@ -74,7 +75,10 @@ impl Engine {
         mut answer: ActivateKillSwitchResponse,
         arrived: std::time::Instant,
     ) -> ActivateKillSwitchResponse {
-        let present = { let state = self.state(); state.switch.active && state.switch.epoch == answer.epoch };
+        let present = {
+            let state = self.state();
+            state.switch.active && state.switch.epoch == answer.epoch
+        };
         if present {
             answer.gateways = self.wait_until_fenced(answer.epoch, arrived).await;
             answer.resting_orders = self.resting_orders();
@@ -90,7 +94,10 @@ impl Engine {
     pub(crate) fn activate_by_trigger(self: &Arc<Self>, reason: &str, actor: &str) {
         let (changed, _) = self.take_hold(reason, actor);
         if changed {
-            let request = ActivateKillSwitchRequest { reason: reason.to_owned(), request_id: String::new() };
+            let request = ActivateKillSwitchRequest {
+                reason: reason.to_owned(),
+                request_id: String::new(),
+            };
             tokio::spawn(Arc::clone(self).write_activation(request, actor.to_owned(), true));
         }
     }
@@ -208,7 +215,10 @@ impl Engine {
     pub(crate) async fn save_unsaved(self: &Arc<Self>) {
         let switch = self.state().switch.clone();
         if switch.active && !switch.durable {
-            let request = ActivateKillSwitchRequest { reason: switch.reason.clone(), request_id: String::new() };
+            let request = ActivateKillSwitchRequest {
+                reason: switch.reason.clone(),
+                request_id: String::new(),
+            };
             Arc::clone(self).write_activation(request, switch.actor, true).await;
         }
     }
@@ -254,7 +264,9 @@ impl Engine {
                         next = Some(next.map_or(deadline, |at: i64| at.min(deadline)));
                         continue;
                     };
-                    let waited_us = *waited.entry(holder.gateway_id.clone()).or_insert_with(|| clock::elapsed_us(arrived));
+                    let waited_us = *waited
+                        .entry(holder.gateway_id.clone())
+                        .or_insert_with(|| clock::elapsed_us(arrived));
                     fences.push(GatewayFence {
                         id: holder.gateway_id.clone(),
                         outcome: match fenced {
@@ -277,14 +289,23 @@ impl Engine {
 
     fn resting_orders(&self) -> Vec<RestingOrder> {
         let state = self.state();
-        let holders: std::collections::HashMap<&str, &str> =
-            state.leases.all().map(|(account, holder)| (account, holder.gateway_id.as_str())).collect();
-        let opening = |order: &&thunes_proto::risk::v1::LiveOrder| order.side() == thunes_proto::types::v1::Side::Buy;
+        let holders: std::collections::HashMap<&str, &str> = state
+            .leases
+            .all()
+            .map(|(account, holder)| (account, holder.gateway_id.as_str()))
+            .collect();
+        // One that has ended and only waits for position to have its fills can fill no more.
+        let can_fill = ["INTENT", "IN_DOUBT", "NEW", "PARTIALLY_FILLED"];
+        let opening = |order: &&thunes_proto::risk::v1::LiveOrder| {
+            order.side() == thunes_proto::types::v1::Side::Buy && can_fill.contains(&order.state.as_str())
+        };
         let mut resting = Vec::new();
         for (account, live) in &state.live {
             for order in live.iter().filter(opening) {
                 resting.push(RestingOrder {
-                    gateway_id: holders.get(account.as_str()).map_or_else(String::new, ToString::to_string),
+                    gateway_id: holders
+                        .get(account.as_str())
+                        .map_or_else(String::new, ToString::to_string),
                     client_order_id: order.client_order_id.clone(),
                     symbol: order.symbol.clone(),
                     side: order.side,
@@ -307,16 +328,27 @@ impl Engine {
     ) -> Result<DeactivateKillSwitchResponse, RiskError> {
         check_request(&request.reason, &request.request_id)?;
         let _turn = self.switch_writer.lock().await;
-        if let Some(answer) = self.answers.find("DeactivateKillSwitch", &request.request_id, &request)? {
+        if let Some(answer) = self
+            .answers
+            .find("DeactivateKillSwitch", &request.request_id, &request)?
+        {
             return Ok(answer);
         }
         let (before, activations) = {
             let state = self.state();
             (state.switch.clone(), state.activations)
         };
-        let next = if before.active { before.deactivated(&request.reason, actor, clock::now_ms()) } else { before.clone() };
-        let answer =
-            DeactivateKillSwitchResponse { active: false, epoch: next.epoch, durable: true, changed: before.active };
+        let next = if before.active {
+            before.deactivated(&request.reason, actor, clock::now_ms())
+        } else {
+            before.clone()
+        };
+        let answer = DeactivateKillSwitchResponse {
+            active: false,
+            epoch: next.epoch,
+            durable: true,
+            changed: before.active,
+        };
         let mut tx = begin_write(&self.database.pool).await?;
         // The trail must tell of the activation before it tells of its end.
         let recorded = self.record_unrecorded(&mut tx, "").await?;
@@ -397,5 +429,9 @@ fn check_request(reason: &str, request_id: &str) -> Result<(), RiskError> {
     {
         faults.push(error);
     }
-    if faults.is_empty() { Ok(()) } else { Err(RiskError::Fields(FieldErrors(faults))) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(RiskError::Fields(FieldErrors(faults)))
+    }
 }

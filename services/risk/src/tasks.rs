@@ -7,7 +7,7 @@ use thunes_proto::position::v1::position_service_client::PositionServiceClient;
 use thunes_proto::position::v1::{WatchPositionsRequest, WatchPositionsResponse};
 use thunes_rpc::Client;
 use thunes_runtime::clock;
-use thunes_types::{parse_decimal, Decimal};
+use thunes_types::{Decimal, parse_decimal};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -30,7 +30,10 @@ pub(crate) async fn follow_positions(engine: Arc<Engine>, position: Client, shut
         if let Err(status) = result
             && !lost
         {
-            tracing::warn!(message = status.message(), "position cannot be followed; opening is denied once the book is stale");
+            tracing::warn!(
+                message = status.message(),
+                "position cannot be followed; opening is denied once the book is stale"
+            );
             lost = true;
         } else {
             lost = false;
@@ -59,14 +62,22 @@ async fn follow_once(engine: &Arc<Engine>, client: &mut PositionServiceClient<Cl
 
 fn take_over(engine: &Arc<Engine>, message: &WatchPositionsResponse) -> Result<(), thunes_types::FieldError> {
     // All of it is read before any of it counts: half a book is no book.
-    let total = message.daily_pnl.as_ref().map(|pnl| parse_decimal("daily_pnl.total", &pnl.total)).transpose()?;
+    let total = message
+        .daily_pnl
+        .as_ref()
+        .map(|pnl| parse_decimal("daily_pnl.total", &pnl.total))
+        .transpose()?;
     let mut open = std::collections::BTreeMap::new();
     for position in &message.positions {
         if parse_decimal("quantity", &position.quantity)?.is_zero() {
             continue;
         }
         let unknown = position.notional.is_empty();
-        let notional = if unknown { Decimal::ZERO } else { parse_decimal("notional", &position.notional)?.abs() };
+        let notional = if unknown {
+            Decimal::ZERO
+        } else {
+            parse_decimal("notional", &position.notional)?.abs()
+        };
         open.insert(position.symbol.clone(), notional);
     }
     let mut loss = None;

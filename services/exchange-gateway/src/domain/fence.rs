@@ -42,7 +42,10 @@ pub struct Gate {
 
 impl Gate {
     pub fn restored(highest_halted_epoch: i64) -> Self {
-        Self { highest_halted_epoch, ..Self::default() }
+        Self {
+            highest_halted_epoch,
+            ..Self::default()
+        }
     }
 
     pub fn highest_halted_epoch(&self) -> i64 {
@@ -56,7 +59,11 @@ impl Gate {
 
     /// Risk granted what was asked for at `asked_boot_ms`.
     pub fn granted(&mut self, lease: Lease) {
-        let newest = self.lease.as_ref().map_or(0, |l| l.epoch).max(self.halted.map_or(0, |halted| halted + 1));
+        let newest = self
+            .lease
+            .as_ref()
+            .map_or(0, |l| l.epoch)
+            .max(self.halted.map_or(0, |halted| halted + 1));
         if lease.epoch >= newest {
             self.halted = None;
             self.refused = None;
@@ -157,12 +164,17 @@ impl Gate {
     /// Whether the lease is of this epoch and run, so that an approval of theirs can pass.
     pub fn matches(&self, approval: &Approval, now_boot_ms: i64) -> bool {
         self.closed_because(now_boot_ms).is_none()
-            && self.lease.as_ref().is_some_and(|l| l.epoch == approval.epoch && l.risk_incarnation == approval.risk_incarnation)
+            && self
+                .lease
+                .as_ref()
+                .is_some_and(|l| l.epoch == approval.epoch && l.risk_incarnation == approval.risk_incarnation)
     }
 
     /// How much of the lease is left; 0 without one.
     pub fn lease_remaining_ms(&self, now_boot_ms: i64) -> i64 {
-        self.lease.as_ref().map_or(0, |lease| (lease.end_boot_ms - now_boot_ms).max(0))
+        self.lease
+            .as_ref()
+            .map_or(0, |lease| (lease.end_boot_ms - now_boot_ms).max(0))
     }
 
     /// The epoch that the gate knows of.
@@ -177,14 +189,25 @@ mod tests {
 
     use super::*;
 
-    const RULES: FenceRules = FenceRules { recv_window_ms: 2000, uncertainty_ms: 500 };
+    const RULES: FenceRules = FenceRules {
+        recv_window_ms: 2000,
+        uncertainty_ms: 500,
+    };
 
     fn lease(end_boot_ms: i64, epoch: i64) -> Lease {
-        Lease { end_boot_ms, epoch, risk_incarnation: "r".into() }
+        Lease {
+            end_boot_ms,
+            epoch,
+            risk_incarnation: "r".into(),
+        }
     }
 
     fn approval(epoch: i64) -> Approval {
-        Approval { epoch, risk_incarnation: "r".into(), expires_at_boot_ms: 1_000_000 }
+        Approval {
+            epoch,
+            risk_incarnation: "r".into(),
+            expires_at_boot_ms: 1_000_000,
+        }
     }
 
     fn open_gate() -> Gate {
@@ -198,19 +221,43 @@ mod tests {
     fn p1_an_order_signed_at_the_end_of_the_lease_does_not_pass() {
         let mut gate = open_gate();
         assert_eq!(gate.admit("a", 999, &approval(1), Some(10), RULES), Ok(()));
-        assert_eq!(gate.admit("b", 1000, &approval(1), Some(10), RULES), Err(ReasonCode::LeaseExpired));
+        assert_eq!(
+            gate.admit("b", 1000, &approval(1), Some(10), RULES),
+            Err(ReasonCode::LeaseExpired)
+        );
     }
 
     #[test]
     fn p1_an_approval_of_another_epoch_or_run_or_time_does_not_pass() {
         let mut gate = open_gate();
-        assert_eq!(gate.admit("a", 0, &approval(2), Some(10), RULES), Err(ReasonCode::ApprovalStale));
-        let other_run = Approval { risk_incarnation: "s".into(), ..approval(1) };
-        assert_eq!(gate.admit("a", 0, &other_run, Some(10), RULES), Err(ReasonCode::ApprovalStale));
-        let late = Approval { expires_at_boot_ms: 5, ..approval(1) };
-        assert_eq!(gate.admit("a", 5, &late, Some(10), RULES), Err(ReasonCode::ApprovalStale));
-        assert_eq!(gate.admit("a", 0, &approval(1), Some(501), RULES), Err(ReasonCode::ClockUncertain));
-        assert_eq!(gate.admit("a", 0, &approval(1), None, RULES), Err(ReasonCode::ClockUncertain));
+        assert_eq!(
+            gate.admit("a", 0, &approval(2), Some(10), RULES),
+            Err(ReasonCode::ApprovalStale)
+        );
+        let other_run = Approval {
+            risk_incarnation: "s".into(),
+            ..approval(1)
+        };
+        assert_eq!(
+            gate.admit("a", 0, &other_run, Some(10), RULES),
+            Err(ReasonCode::ApprovalStale)
+        );
+        let late = Approval {
+            expires_at_boot_ms: 5,
+            ..approval(1)
+        };
+        assert_eq!(
+            gate.admit("a", 5, &late, Some(10), RULES),
+            Err(ReasonCode::ApprovalStale)
+        );
+        assert_eq!(
+            gate.admit("a", 0, &approval(1), Some(501), RULES),
+            Err(ReasonCode::ClockUncertain)
+        );
+        assert_eq!(
+            gate.admit("a", 0, &approval(1), None, RULES),
+            Err(ReasonCode::ClockUncertain)
+        );
     }
 
     #[test]
@@ -218,13 +265,24 @@ mod tests {
         let mut gate = open_gate();
         gate.admit("a", 900, &approval(1), Some(10), RULES).expect("open");
         assert!(gate.halt(2));
-        assert_eq!(gate.admit("b", 901, &approval(1), Some(10), RULES), Err(ReasonCode::KillSwitchActive));
+        assert_eq!(
+            gate.admit("b", 901, &approval(1), Some(10), RULES),
+            Err(ReasonCode::KillSwitchActive)
+        );
         assert_eq!(gate.confirmable(3399), None);
-        assert_eq!(gate.confirmable(3400), Some(2), "past its own timestamp, window and uncertainty");
+        assert_eq!(
+            gate.confirmable(3400),
+            Some(2),
+            "past its own timestamp, window and uncertainty"
+        );
         gate.answered("a");
         assert_eq!(gate.confirmable(902), Some(2));
         gate.granted(lease(5000, 1));
-        assert_eq!(gate.closed_because(950), Some(ReasonCode::KillSwitchActive), "a late grant of an older epoch opens nothing");
+        assert_eq!(
+            gate.closed_because(950),
+            Some(ReasonCode::KillSwitchActive),
+            "a late grant of an older epoch opens nothing"
+        );
         gate.granted(lease(5000, 3));
         assert_eq!(gate.closed_because(950), None);
     }

@@ -1,4 +1,4 @@
-use thunes_types::{checked_mul_exact, floor_to_step, Decimal, MoneyError};
+use thunes_types::{Decimal, MoneyError, checked_mul_exact, floor_to_step};
 
 /// The exchange's rules for one symbol, as far as they are applied before sending. A zero turns a rule off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +63,11 @@ impl SymbolRules {
     pub fn check_notional(&self, notional: Decimal, market: bool) -> Result<(), FilterFailure> {
         let applies = !market || self.notional_min_applies_to_market;
         if applies && notional < self.notional_min {
-            return Err(failure("NOTIONAL", notional, format!(">= {} {}", self.notional_min, self.quote_asset)));
+            return Err(failure(
+                "NOTIONAL",
+                notional,
+                format!(">= {} {}", self.notional_min, self.quote_asset),
+            ));
         }
         Ok(())
     }
@@ -76,7 +80,11 @@ impl SymbolRules {
             return Err(failure("LOT_SIZE", quantity, format!("<= {}", self.quantity_max)));
         }
         if self.floor_quantity(quantity) != quantity {
-            return Err(failure("LOT_SIZE", quantity, format!("a multiple of {}", self.quantity_step.normalize())));
+            return Err(failure(
+                "LOT_SIZE",
+                quantity,
+                format!("a multiple of {}", self.quantity_step.normalize()),
+            ));
         }
         Ok(())
     }
@@ -89,14 +97,22 @@ impl SymbolRules {
             return Err(failure("PRICE_FILTER", price, format!("<= {}", self.price_max)));
         }
         if floor_to_step(price, self.price_tick) != price {
-            return Err(failure("PRICE_FILTER", price, format!("a multiple of {}", self.price_tick.normalize())));
+            return Err(failure(
+                "PRICE_FILTER",
+                price,
+                format!("a multiple of {}", self.price_tick.normalize()),
+            ));
         }
         Ok(())
     }
 }
 
 fn failure(filter: &'static str, value: Decimal, bound: String) -> FilterFailure {
-    FilterFailure { filter, value: value.to_string(), bound }
+    FilterFailure {
+        filter,
+        value: value.to_string(),
+        bound,
+    }
 }
 
 #[cfg(test)]
@@ -131,8 +147,14 @@ mod tests {
         assert_eq!(check("0.001", "50000"), Ok(()));
         assert_eq!(check("0.000001", "50000").expect_err("too small").filter, "LOT_SIZE");
         assert_eq!(check("9001", "50000").expect_err("too large").bound, "<= 9000");
-        assert_eq!(check("0.0010001", "50000").expect_err("not a step").bound, "a multiple of 0.00001");
-        assert_eq!(check("0.001", "50000.001").expect_err("not a tick").filter, "PRICE_FILTER");
+        assert_eq!(
+            check("0.0010001", "50000").expect_err("not a step").bound,
+            "a multiple of 0.00001"
+        );
+        assert_eq!(
+            check("0.001", "50000.001").expect_err("not a tick").filter,
+            "PRICE_FILTER"
+        );
         assert_eq!(check("0.00001", "50000").expect_err("dust").bound, ">= 5 USDT");
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use thunes_types::{checked_add, checked_sub, Decimal, MoneyError};
+use thunes_types::{Decimal, MoneyError, checked_add, checked_sub};
 
 use super::order::Side;
 
@@ -26,9 +26,11 @@ pub fn effects(fill: &FillEffect<'_>) -> Result<BTreeMap<String, Decimal>, Money
         Side::Sell => (-fill.quantity, fill.quote_quantity),
     };
     let mut changes = BTreeMap::new();
-    for (asset, change) in
-        [(fill.base_asset, base), (fill.quote_asset, quote), (fill.commission_asset, -fill.commission)]
-    {
+    for (asset, change) in [
+        (fill.base_asset, base),
+        (fill.quote_asset, quote),
+        (fill.commission_asset, -fill.commission),
+    ] {
         if !change.is_zero() {
             let entry: &mut Decimal = changes.entry(asset.to_owned()).or_default();
             *entry = checked_add(*entry, change)?;
@@ -68,8 +70,16 @@ mod tests {
         let changes = effects(&fill).expect("fits");
         assert_eq!(changes["BTC"], d("0.999"));
         assert_eq!(changes["USDT"], d("-50000"));
-        let third = effects(&FillEffect { side: Side::Sell, commission_asset: "BNB", ..fill }).expect("fits");
-        assert_eq!((third["BTC"], third["USDT"], third["BNB"]), (d("-1"), d("50000"), d("-0.001")));
+        let third = effects(&FillEffect {
+            side: Side::Sell,
+            commission_asset: "BNB",
+            ..fill
+        })
+        .expect("fits");
+        assert_eq!(
+            (third["BTC"], third["USDT"], third["BNB"]),
+            (d("-1"), d("50000"), d("-0.001"))
+        );
     }
 
     #[test]

@@ -123,7 +123,11 @@ impl Belief {
         };
         let next = Belief {
             state,
-            venue_order_id: if word.venue_order_id.is_empty() { self.venue_order_id.clone() } else { word.venue_order_id.clone() },
+            venue_order_id: if word.venue_order_id.is_empty() {
+                self.venue_order_id.clone()
+            } else {
+                word.venue_order_id.clone()
+            },
             executed_quantity: self.executed_quantity.max(word.executed_quantity),
             executed_quote: self.executed_quote.max(word.executed_quote),
         };
@@ -149,12 +153,22 @@ mod tests {
 
     fn belief(state: OrderState, executed: i64) -> Belief {
         let amount = Decimal::from(executed);
-        Belief { state, venue_order_id: String::new(), executed_quantity: amount, executed_quote: amount }
+        Belief {
+            state,
+            venue_order_id: String::new(),
+            executed_quantity: amount,
+            executed_quote: amount,
+        }
     }
 
     fn word(state: OrderState, executed: i64) -> ExchangeWord {
         let amount = Decimal::from(executed);
-        ExchangeWord { state, venue_order_id: "7".into(), executed_quantity: amount, executed_quote: amount }
+        ExchangeWord {
+            state,
+            venue_order_id: "7".into(),
+            executed_quantity: amount,
+            executed_quote: amount,
+        }
     }
 
     #[test]
@@ -165,7 +179,9 @@ mod tests {
 
     #[test]
     fn p4_doubt_ends_with_the_exchanges_word() {
-        let known = belief(OrderState::InDoubt, 0).hear(&word(OrderState::Filled, 5)).expect("news");
+        let known = belief(OrderState::InDoubt, 0)
+            .hear(&word(OrderState::Filled, 5))
+            .expect("news");
         assert_eq!((known.state, known.venue_order_id.as_str()), (OrderState::Filled, "7"));
     }
 

@@ -1,5 +1,5 @@
 use thunes_types::{
-    checked_mul_exact, mul_div_half_even, ClientOrderId, Decimal, MoneyError, ReasonCode, StrategyId, Symbol,
+    ClientOrderId, Decimal, MoneyError, ReasonCode, StrategyId, Symbol, checked_mul_exact, mul_div_half_even,
 };
 
 use super::filters::SymbolRules;
@@ -57,7 +57,12 @@ impl Wish {
             Kind::Market => "MARKET".to_owned(),
             Kind::Limit { price, time_in_force } => format!("LIMIT {} {}", price.normalize(), time_in_force.as_str()),
         };
-        format!("{}|{}|{amount}|{kind}|{}", self.symbol, self.side.as_str(), self.strategy_id)
+        format!(
+            "{}|{}|{amount}|{kind}|{}",
+            self.symbol,
+            self.side.as_str(),
+            self.strategy_id
+        )
     }
 }
 
@@ -89,7 +94,10 @@ const QUOTIENT_SCALE: u32 = 18;
 pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Result<Plan, Unplannable> {
     // Whether a closing order can trade now is for the exchange to say: what we know of it may be old.
     if !rules.trading && wish.side == Side::Buy {
-        return Err(deny(ReasonCode::FilterFailed, format!("❌ {} does not trade at the exchange now", rules.symbol)));
+        return Err(deny(
+            ReasonCode::FilterFailed,
+            format!("❌ {} does not trade at the exchange now", rules.symbol),
+        ));
     }
     let price = match wish.kind {
         Kind::Limit { price, .. } => Some(price),
@@ -99,20 +107,34 @@ pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Re
     if let (Amount::Quote(quote), Side::Buy, true) = (wish.amount, wish.side, market) {
         let spend = quote.normalize();
         if spend.scale() > rules.quote_precision {
-            let text = format!("❌ Filter QUOTE_PRECISION: {quote}, allowed are {} places", rules.quote_precision);
+            let text = format!(
+                "❌ Filter QUOTE_PRECISION: {quote}, allowed are {} places",
+                rules.quote_precision
+            );
             return Err(deny(ReasonCode::FilterFailed, text));
         }
         rules.check_notional(spend, true).map_err(|f| filter(&f))?;
-        return Ok(Plan { quantity: None, quote_amount: Some(spend), notional: spend });
+        return Ok(Plan {
+            quantity: None,
+            quote_amount: Some(spend),
+            notional: spend,
+        });
     }
     if let (Amount::Base(quantity), Side::Sell, None) = (wish.amount, wish.side, price) {
         // Closing must not wait for a price. Limits of size do not apply to it, so the quantity stands for its worth.
         let quantity = quantity.normalize();
         rules.check(Some(quantity), None, market).map_err(|f| filter(&f))?;
-        return Ok(Plan { quantity: Some(quantity), quote_amount: None, notional: quantity });
+        return Ok(Plan {
+            quantity: Some(quantity),
+            quote_amount: None,
+            notional: quantity,
+        });
     }
     let Some(price) = price else {
-        return Err(deny(ReasonCode::PriceUnknown, format!("❌ The last price of {} is not known yet", rules.symbol)));
+        return Err(deny(
+            ReasonCode::PriceUnknown,
+            format!("❌ The last price of {} is not known yet", rules.symbol),
+        ));
     };
     let quantity = match wish.amount {
         Amount::Base(quantity) => quantity.normalize(),
@@ -122,9 +144,15 @@ pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Re
             rules.floor_quantity(exact).normalize()
         }
     };
-    rules.check(Some(quantity), Some(price), market).map_err(|f| filter(&f))?;
+    rules
+        .check(Some(quantity), Some(price), market)
+        .map_err(|f| filter(&f))?;
     let notional = checked_mul_exact(quantity, price).map_err(|e| overflow(&e))?;
-    Ok(Plan { quantity: Some(quantity), quote_amount: None, notional })
+    Ok(Plan {
+        quantity: Some(quantity),
+        quote_amount: None,
+        notional,
+    })
 }
 
 fn deny(code: ReasonCode, text: String) -> Unplannable {
@@ -132,7 +160,13 @@ fn deny(code: ReasonCode, text: String) -> Unplannable {
 }
 
 fn filter(failure: &super::filters::FilterFailure) -> Unplannable {
-    deny(ReasonCode::FilterFailed, format!("❌ Filter {}: {}, allowed is {}", failure.filter, failure.value, failure.bound))
+    deny(
+        ReasonCode::FilterFailed,
+        format!(
+            "❌ Filter {}: {}, allowed is {}",
+            failure.filter, failure.value, failure.bound
+        ),
+    )
 }
 
 fn overflow(error: &MoneyError) -> Unplannable {
@@ -176,7 +210,12 @@ mod tests {
 
     #[test]
     fn p2_a_sale_in_quote_becomes_a_quantity_rounded_down() {
-        let planned = plan(&wish(Side::Sell, Amount::Quote(d("100")), Kind::Market), &rules(), Some(d("60001"))).expect("plan");
+        let planned = plan(
+            &wish(Side::Sell, Amount::Quote(d("100")), Kind::Market),
+            &rules(),
+            Some(d("60001")),
+        )
+        .expect("plan");
         assert_eq!(planned.quantity, Some(d("0.00166")));
         assert!(planned.notional <= d("100"));
     }
@@ -191,12 +230,22 @@ mod tests {
     fn what_a_filter_refuses_is_denied_with_its_numbers() {
         let dust = plan(&wish(Side::Buy, Amount::Quote(d("1")), Kind::Market), &rules(), None).expect_err("dust");
         assert_eq!(dust.code, ReasonCode::FilterFailed);
-        assert!(dust.text.contains("NOTIONAL") && dust.text.contains(">= 5 USDT"), "{}", dust.text);
-        let closing = plan(&wish(Side::Sell, Amount::Base(d("1")), Kind::Market), &rules(), None).expect("P2: closing passes");
+        assert!(
+            dust.text.contains("NOTIONAL") && dust.text.contains(">= 5 USDT"),
+            "{}",
+            dust.text
+        );
+        let closing =
+            plan(&wish(Side::Sell, Amount::Base(d("1")), Kind::Market), &rules(), None).expect("P2: closing passes");
         assert_eq!(closing.quantity, Some(d("1")));
-        let unpriced = plan(&wish(Side::Buy, Amount::Base(d("1")), Kind::Market), &rules(), None).expect_err("no price");
+        let unpriced =
+            plan(&wish(Side::Buy, Amount::Base(d("1")), Kind::Market), &rules(), None).expect_err("no price");
         assert_eq!(unpriced.code, ReasonCode::PriceUnknown);
-        let huge = plan(&wish(Side::Buy, Amount::Base(d("1000000000000000")), Kind::Market), &rules(), Some(d("60000")));
+        let huge = plan(
+            &wish(Side::Buy, Amount::Base(d("1000000000000000")), Kind::Market),
+            &rules(),
+            Some(d("60000")),
+        );
         assert_eq!(huge.expect_err("too large").code, ReasonCode::FilterFailed);
     }
 }

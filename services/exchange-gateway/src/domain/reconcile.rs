@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use thunes_types::{checked_add, checked_sub, Decimal, MoneyError};
+use thunes_types::{Decimal, MoneyError, checked_add, checked_sub};
 
-use super::holdings::{effects, FillEffect};
+use super::holdings::{FillEffect, effects};
 use super::order::Side;
 
 /// A trade as one side knows it.
@@ -165,7 +165,10 @@ fn compare_trades(s: &Snapshot, out: &mut Comparison) {
                 "the same trade was recorded with other numbers",
                 "look at both; a book that is wrong needs a new baseline",
             )),
-            None if s.own_orders.contains(&(trade.symbol.clone(), trade.venue_order_id.clone())) => {
+            None if s
+                .own_orders
+                .contains(&(trade.symbol.clone(), trade.venue_order_id.clone())) =>
+            {
                 out.differences.push(trade_difference(
                     Class::MissedFill,
                     None,
@@ -178,7 +181,10 @@ fn compare_trades(s: &Snapshot, out: &mut Comparison) {
                 Class::ExternalTrade,
                 None,
                 Some(trade),
-                &format!("order {} at the exchange was not placed through this gateway: somebody else trades this account", trade.venue_order_id),
+                &format!(
+                    "order {} at the exchange was not placed through this gateway: somebody else trades this account",
+                    trade.venue_order_id
+                ),
                 "adopt the exchange's fill into the book: reconcile with repair",
             )),
         }
@@ -204,7 +210,9 @@ fn trade_difference(
     repair: &str,
 ) -> Difference {
     let some = exchange.or(local);
-    let adopt = matches!(class, Class::MissedFill | Class::ExternalTrade).then(|| exchange.cloned()).flatten();
+    let adopt = matches!(class, Class::MissedFill | Class::ExternalTrade)
+        .then(|| exchange.cloned())
+        .flatten();
     Difference {
         class,
         symbol: some.map_or_else(String::new, |t| t.symbol.clone()),
@@ -256,7 +264,11 @@ fn compare_open_orders(s: &Snapshot, out: &mut Comparison) {
             ));
         }
     }
-    for order in s.exchange_open.iter().filter(|o| !own.contains(o.client_order_id.as_str())) {
+    for order in s
+        .exchange_open
+        .iter()
+        .filter(|o| !own.contains(o.client_order_id.as_str()))
+    {
         out.differences.push(order_difference(
             Class::UnknownOpenOrder,
             None,
@@ -274,9 +286,7 @@ fn order_difference(
     cause: &str,
     repair: &str,
 ) -> Difference {
-    let json = |o: &OpenOrderFact| {
-        serde_json::json!({ "client_order_id": o.client_order_id, "venue_order_id": o.venue_order_id, "symbol": o.symbol })
-    };
+    let json = |o: &OpenOrderFact| serde_json::json!({ "client_order_id": o.client_order_id, "venue_order_id": o.venue_order_id, "symbol": o.symbol });
     let some = exchange.or(local);
     Difference {
         class,
@@ -306,9 +316,20 @@ fn compare_balances(s: &Snapshot, out: &mut Comparison) -> Result<(), MoneyError
         let (baseline, trades, exchange) = (of(&s.baseline), of(&moved), of(&s.balances));
         let expected = checked_add(baseline, trades)?;
         let difference = checked_sub(exchange, expected)?;
-        out.balances.push(BalanceLine { asset: asset.clone(), baseline, trades, expected, exchange, difference });
+        out.balances.push(BalanceLine {
+            asset: asset.clone(),
+            baseline,
+            trades,
+            expected,
+            exchange,
+            difference,
+        });
         if !difference.is_zero() {
-            let direction = if difference > Decimal::ZERO { "deposit or transfer in" } else { "withdrawal or transfer out" };
+            let direction = if difference > Decimal::ZERO {
+                "deposit or transfer in"
+            } else {
+                "withdrawal or transfer out"
+            };
             out.differences.push(Difference {
                 class: Class::UnexplainedBalance,
                 symbol: String::new(),
@@ -329,12 +350,22 @@ fn compare_balances(s: &Snapshot, out: &mut Comparison) -> Result<(), MoneyError
 fn compare_positions(s: &Snapshot, out: &mut Comparison) -> Result<(), MoneyError> {
     let at_exchange = net_quantities(&s.exchange_trades)?;
     let by_fills = net_quantities(&s.book_fills)?;
-    let symbols: BTreeSet<&String> = s.positions.keys().chain(at_exchange.keys()).chain(by_fills.keys()).collect();
+    let symbols: BTreeSet<&String> = s
+        .positions
+        .keys()
+        .chain(at_exchange.keys())
+        .chain(by_fills.keys())
+        .collect();
     for symbol in symbols {
         let of = |map: &BTreeMap<String, Decimal>| map.get(symbol).copied().unwrap_or_default();
         let (book, exchange) = (of(&s.positions), of(&at_exchange));
         let difference = checked_sub(exchange, book)?;
-        out.positions.push(PositionLine { symbol: symbol.clone(), book, exchange, difference });
+        out.positions.push(PositionLine {
+            symbol: symbol.clone(),
+            book,
+            exchange,
+            difference,
+        });
         let folded = of(&by_fills);
         if book != folded {
             out.differences.push(Difference {

@@ -1,17 +1,22 @@
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use thunes_store::StoreError;
-use thunes_types::{checked_add, Decimal};
+use thunes_types::{Decimal, checked_add};
 
 pub(crate) async fn fact(pool: &SqlitePool, name: &str) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar("SELECT value FROM facts WHERE name = ?").bind(name).fetch_optional(pool).await?)
+    Ok(sqlx::query_scalar("SELECT value FROM facts WHERE name = ?")
+        .bind(name)
+        .fetch_optional(pool)
+        .await?)
 }
 
 pub(crate) async fn set_fact(tx: &mut Transaction<'_, Sqlite>, name: &str, value: &str) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-        .bind(name)
-        .bind(value)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(name)
+    .bind(value)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -20,18 +25,28 @@ fn cursor_name(symbol: &str) -> String {
 }
 
 /// The newest trade of a symbol that the holdings included when they were read from the exchange.
-pub(crate) async fn set_holding_cursor(tx: &mut Transaction<'_, Sqlite>, symbol: &str, trade_id: i64) -> Result<(), StoreError> {
+pub(crate) async fn set_holding_cursor(
+    tx: &mut Transaction<'_, Sqlite>,
+    symbol: &str,
+    trade_id: i64,
+) -> Result<(), StoreError> {
     set_fact(tx, &cursor_name(symbol), &trade_id.to_string()).await
 }
 
 /// Whether the holdings do not include this trade yet.
-pub(crate) async fn moves_holdings(tx: &mut Transaction<'_, Sqlite>, symbol: &str, trade_id: i64) -> Result<bool, StoreError> {
+pub(crate) async fn moves_holdings(
+    tx: &mut Transaction<'_, Sqlite>,
+    symbol: &str,
+    trade_id: i64,
+) -> Result<bool, StoreError> {
     let cursor: Option<String> = sqlx::query_scalar("SELECT value FROM facts WHERE name = ?")
         .bind(cursor_name(symbol))
         .fetch_optional(&mut **tx)
         .await?;
     let Some(text) = cursor else { return Ok(true) };
-    let cursor: i64 = text.parse().map_err(|_| StoreError::Corrupt(format!("holding cursor of {symbol}: {text:?}")))?;
+    let cursor: i64 = text
+        .parse()
+        .map_err(|_| StoreError::Corrupt(format!("holding cursor of {symbol}: {text:?}")))?;
     Ok(trade_id > cursor)
 }
 
@@ -41,10 +56,16 @@ pub(crate) async fn holding(connection: &mut SqliteConnection, asset: &str) -> R
         .bind(asset)
         .fetch_optional(connection)
         .await?;
-    text.map_or(Ok(Decimal::ZERO), |text| super::orders::stored_decimal("holdings.quantity", &text))
+    text.map_or(Ok(Decimal::ZERO), |text| {
+        super::orders::stored_decimal("holdings.quantity", &text)
+    })
 }
 
-pub(crate) async fn set_holding(tx: &mut Transaction<'_, Sqlite>, asset: &str, quantity: Decimal) -> Result<(), StoreError> {
+pub(crate) async fn set_holding(
+    tx: &mut Transaction<'_, Sqlite>,
+    asset: &str,
+    quantity: Decimal,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO holdings (asset, quantity) VALUES (?, ?) ON CONFLICT (asset) DO UPDATE SET quantity = excluded.quantity",
     )
@@ -55,7 +76,11 @@ pub(crate) async fn set_holding(tx: &mut Transaction<'_, Sqlite>, asset: &str, q
     Ok(())
 }
 
-pub(crate) async fn add_to_holding(tx: &mut Transaction<'_, Sqlite>, asset: &str, change: Decimal) -> Result<(), StoreError> {
+pub(crate) async fn add_to_holding(
+    tx: &mut Transaction<'_, Sqlite>,
+    asset: &str,
+    change: Decimal,
+) -> Result<(), StoreError> {
     let held = holding(tx, asset).await?;
     let after = checked_add(held, change).map_err(|e| StoreError::Corrupt(format!("holding of {asset}: {e}")))?;
     set_holding(tx, asset, after).await

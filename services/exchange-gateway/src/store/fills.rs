@@ -2,7 +2,7 @@ use prost::Message;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use thunes_proto::types::v1::Fill;
 use thunes_store::StoreError;
-use thunes_types::{checked_add, Decimal};
+use thunes_types::{Decimal, checked_add};
 
 /// A fill in the journal.
 #[derive(Debug, Clone)]
@@ -15,7 +15,11 @@ pub(crate) struct FillRow {
 fn decode(row: (i64, Vec<u8>, Option<i64>)) -> Result<FillRow, StoreError> {
     let (id, body, delivered_revision) = row;
     let fill = Fill::decode(body.as_slice()).map_err(|e| StoreError::Corrupt(format!("fill {id}: {e}")))?;
-    Ok(FillRow { id, fill, delivered_revision })
+    Ok(FillRow {
+        id,
+        fill,
+        delivered_revision,
+    })
 }
 
 /// Writes a fill; says whether it is new. (symbol, trade_id) is its identity, whoever told of it first.
@@ -40,7 +44,11 @@ pub(crate) async fn insert_fill(tx: &mut Transaction<'_, Sqlite>, fill: &Fill) -
     Ok(done.rows_affected() == 1)
 }
 
-pub(crate) async fn fill(tx: &mut Transaction<'_, Sqlite>, symbol: &str, trade_id: i64) -> Result<Option<FillRow>, StoreError> {
+pub(crate) async fn fill(
+    tx: &mut Transaction<'_, Sqlite>,
+    symbol: &str,
+    trade_id: i64,
+) -> Result<Option<FillRow>, StoreError> {
     let row = sqlx::query_as("SELECT id, body, delivered_revision FROM fills WHERE symbol = ? AND trade_id = ?")
         .bind(symbol)
         .bind(trade_id)
@@ -70,7 +78,11 @@ pub(crate) async fn undelivered(pool: &SqlitePool, limit: i64) -> Result<Vec<Fil
 }
 
 pub(crate) async fn undelivered_count(pool: &SqlitePool) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM fills WHERE delivered_revision IS NULL").fetch_one(pool).await?)
+    Ok(
+        sqlx::query_scalar("SELECT COUNT(*) FROM fills WHERE delivered_revision IS NULL")
+            .fetch_one(pool)
+            .await?,
+    )
 }
 
 pub(crate) async fn has_undelivered(pool: &SqlitePool, client_order_id: &str) -> Result<bool, StoreError> {
@@ -83,7 +95,11 @@ pub(crate) async fn has_undelivered(pool: &SqlitePool, client_order_id: &str) ->
 }
 
 /// Position has these: the book of `revision` holds them.
-pub(crate) async fn mark_delivered(tx: &mut Transaction<'_, Sqlite>, ids: &[i64], revision: i64) -> Result<(), StoreError> {
+pub(crate) async fn mark_delivered(
+    tx: &mut Transaction<'_, Sqlite>,
+    ids: &[i64],
+    revision: i64,
+) -> Result<(), StoreError> {
     for id in ids {
         sqlx::query("UPDATE fills SET delivered_revision = ? WHERE id = ?")
             .bind(revision)
@@ -96,12 +112,18 @@ pub(crate) async fn mark_delivered(tx: &mut Transaction<'_, Sqlite>, ids: &[i64]
 
 /// Position turned out not to have it: it is delivered again.
 pub(crate) async fn mark_undelivered(tx: &mut Transaction<'_, Sqlite>, id: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE fills SET delivered_revision = NULL WHERE id = ?").bind(id).execute(&mut **tx).await?;
+    sqlx::query("UPDATE fills SET delivered_revision = NULL WHERE id = ?")
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
 /// Base that the fills of an order add up to.
-pub(crate) async fn filled_quantity(tx: &mut Transaction<'_, Sqlite>, client_order_id: &str) -> Result<Decimal, StoreError> {
+pub(crate) async fn filled_quantity(
+    tx: &mut Transaction<'_, Sqlite>,
+    client_order_id: &str,
+) -> Result<Decimal, StoreError> {
     let texts: Vec<String> = sqlx::query_scalar("SELECT quantity FROM fills WHERE client_order_id = ?")
         .bind(client_order_id)
         .fetch_all(&mut **tx)
@@ -109,7 +131,8 @@ pub(crate) async fn filled_quantity(tx: &mut Transaction<'_, Sqlite>, client_ord
     let mut sum = Decimal::ZERO;
     for text in texts {
         let quantity = super::orders::stored_decimal("fills.quantity", &text)?;
-        sum = checked_add(sum, quantity).map_err(|e| StoreError::Corrupt(format!("fills of {client_order_id}: {e}")))?;
+        sum =
+            checked_add(sum, quantity).map_err(|e| StoreError::Corrupt(format!("fills of {client_order_id}: {e}")))?;
     }
     Ok(sum)
 }

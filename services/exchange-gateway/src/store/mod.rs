@@ -4,13 +4,11 @@ mod facts;
 mod fills;
 mod orders;
 
-pub(crate) use facts::{
-    add_to_holding, fact, holding, moves_holdings, set_fact, set_holding, set_holding_cursor,
-};
+pub(crate) use facts::{add_to_holding, fact, holding, moves_holdings, set_fact, set_holding, set_holding_cursor};
 pub(crate) use fills::{
-    fill, filled_quantity, fills_of_order, has_undelivered, insert_fill, mark_delivered, mark_undelivered, undelivered, undelivered_count,
-    FillRow,
+    FillRow, fill, filled_quantity, fills_of_order, has_undelivered, insert_fill, mark_delivered, mark_undelivered,
+    undelivered, undelivered_count,
 };
 pub(crate) use orders::{
-    find_order, insert_order, list_orders, live_orders, order_by_venue_id, remaining_sells, update_order, OrderRow,
+    OrderRow, find_order, insert_order, list_orders, live_orders, order_by_venue_id, remaining_sells, update_order,
 };

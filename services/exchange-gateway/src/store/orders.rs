@@ -1,6 +1,6 @@
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use thunes_store::StoreError;
-use thunes_types::{parse_decimal, Decimal};
+use thunes_types::{Decimal, parse_decimal};
 
 use crate::domain::order::{Belief, OrderState, Side};
 
@@ -78,19 +78,28 @@ impl OrderRow {
     }
 }
 
-pub(crate) async fn find_order(connection: &mut SqliteConnection, client_order_id: &str) -> Result<Option<OrderRow>, StoreError> {
+pub(crate) async fn find_order(
+    connection: &mut SqliteConnection,
+    client_order_id: &str,
+) -> Result<Option<OrderRow>, StoreError> {
     Ok(sqlx::query_as("SELECT * FROM orders WHERE client_order_id = ?")
         .bind(client_order_id)
         .fetch_optional(connection)
         .await?)
 }
 
-pub(crate) async fn order_by_venue_id(pool: &SqlitePool, symbol: &str, venue_order_id: &str) -> Result<Option<OrderRow>, StoreError> {
-    Ok(sqlx::query_as("SELECT * FROM orders WHERE symbol = ? AND venue_order_id = ?")
-        .bind(symbol)
-        .bind(venue_order_id)
-        .fetch_optional(pool)
-        .await?)
+pub(crate) async fn order_by_venue_id(
+    pool: &SqlitePool,
+    symbol: &str,
+    venue_order_id: &str,
+) -> Result<Option<OrderRow>, StoreError> {
+    Ok(
+        sqlx::query_as("SELECT * FROM orders WHERE symbol = ? AND venue_order_id = ?")
+            .bind(symbol)
+            .bind(venue_order_id)
+            .fetch_optional(pool)
+            .await?,
+    )
 }
 
 pub(crate) async fn insert_order(tx: &mut Transaction<'_, Sqlite>, o: &OrderRow) -> Result<(), StoreError> {
@@ -168,7 +177,10 @@ pub(crate) async fn live_orders(pool: &SqlitePool) -> Result<Vec<OrderRow>, Stor
 }
 
 /// What orders that have not ended may still sell of an asset.
-pub(crate) async fn remaining_sells(tx: &mut Transaction<'_, Sqlite>, base_asset: &str) -> Result<Vec<Decimal>, StoreError> {
+pub(crate) async fn remaining_sells(
+    tx: &mut Transaction<'_, Sqlite>,
+    base_asset: &str,
+) -> Result<Vec<Decimal>, StoreError> {
     let rows: Vec<OrderRow> = sqlx::query_as(
         "SELECT * FROM orders WHERE side = 'SELL' AND base_asset = ? \
          AND (state IN ('INTENT', 'IN_DOUBT', 'NEW', 'PARTIALLY_FILLED') OR fills_missing = 1)",

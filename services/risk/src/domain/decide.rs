@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thunes_types::{
-    checked_add, checked_mul_exact, checked_sub, Decimal, MoneyError, ReasonCode, TEXT_KILL_SWITCH_DENIED,
-    TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED,
+    Decimal, MoneyError, ReasonCode, TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED, checked_add,
+    checked_mul_exact, checked_sub,
 };
 
 use super::limits::Limits;
@@ -84,13 +84,21 @@ impl Recent {
     }
 
     fn in_last_minute(&self, now_boot_ms: i64) -> i64 {
-        let recent = self.orders.iter().rev().take_while(|(at, _)| now_boot_ms - at < Self::MINUTE_MS);
+        let recent = self
+            .orders
+            .iter()
+            .rev()
+            .take_while(|(at, _)| now_boot_ms - at < Self::MINUTE_MS);
         i64::try_from(recent.count()).unwrap_or(i64::MAX)
     }
 
     fn has_like(&self, trade: &Trade, now_boot_ms: i64, window_ms: i64) -> bool {
         let fingerprint = Fingerprint::of(trade);
-        let recent = self.orders.iter().rev().take_while(|(at, _)| now_boot_ms - at < window_ms);
+        let recent = self
+            .orders
+            .iter()
+            .rev()
+            .take_while(|(at, _)| now_boot_ms - at < window_ms);
         recent.into_iter().any(|(_, other)| *other == fingerprint)
     }
 }
@@ -135,9 +143,18 @@ struct Verdicts {
 
 impl Verdicts {
     fn add(&mut self, name: &'static str, passed: bool, value: String, bound: String, code: ReasonCode, text: &str) {
-        self.checks.push(Check { name, passed, value: value.clone(), bound: bound.clone() });
+        self.checks.push(Check {
+            name,
+            passed,
+            value: value.clone(),
+            bound: bound.clone(),
+        });
         if !passed && self.failed.is_none() {
-            let reason = if text == TEXT_KILL_SWITCH_DENIED { text.to_owned() } else { format!("❌ {text}: {value}, allowed is {bound}") };
+            let reason = if text == TEXT_KILL_SWITCH_DENIED {
+                text.to_owned()
+            } else {
+                format!("❌ {text}: {value}, allowed is {bound}")
+            };
             self.failed = Some((code, reason));
         }
     }
@@ -145,7 +162,12 @@ impl Verdicts {
     fn decide(self, passed: (ReasonCode, &str)) -> Decision {
         let approved = self.failed.is_none();
         let (code, reason) = self.failed.unwrap_or((passed.0, passed.1.to_owned()));
-        Decision { approved, code, reason, checks: self.checks }
+        Decision {
+            approved,
+            code,
+            reason,
+            checks: self.checks,
+        }
     }
 }
 
@@ -161,7 +183,10 @@ pub fn decide(trade: &Trade, facts: &Facts<'_>) -> Result<Decision, MoneyError> 
 }
 
 fn decide_opening(trade: &Trade, facts: &Facts<'_>) -> Result<Decision, MoneyError> {
-    let mut verdicts = Verdicts { checks: Vec::new(), failed: None };
+    let mut verdicts = Verdicts {
+        checks: Vec::new(),
+        failed: None,
+    };
     check_switch(&mut verdicts, facts);
     check_freshness(&mut verdicts, facts);
     check_symbol(&mut verdicts, trade, facts, false);
@@ -175,7 +200,10 @@ fn decide_opening(trade: &Trade, facts: &Facts<'_>) -> Result<Decision, MoneyErr
 /// Closing is never held up by the switch, by limits of size, or by a stale book; how much may be sold is the
 /// gateway's decision, which knows the holdings.
 fn decide_closing(trade: &Trade, facts: &Facts<'_>) -> Result<Decision, MoneyError> {
-    let mut verdicts = Verdicts { checks: Vec::new(), failed: None };
+    let mut verdicts = Verdicts {
+        checks: Vec::new(),
+        failed: None,
+    };
     let fresh = facts.book.fresh(facts.now_boot_ms, facts.positions_stale_ms);
     let held = facts.book.open.contains_key(&trade.symbol) || !fresh;
     check_symbol(&mut verdicts, trade, facts, held);
@@ -242,7 +270,10 @@ fn check_sizes(verdicts: &mut Verdicts, trade: &Trade, facts: &Facts<'_>) -> Res
     verdicts.add(
         "position_notional",
         after <= limits.position_notional_max,
-        format!("{after} (book {in_book} + reserved {} + order {})", facts.reserved_in_symbol, trade.notional),
+        format!(
+            "{after} (book {in_book} + reserved {} + order {})",
+            facts.reserved_in_symbol, trade.notional
+        ),
         format!("<= {}", limits.position_notional_max),
         ReasonCode::PositionNotionalAboveLimit,
         "Position notional above the limit",
@@ -286,11 +317,17 @@ fn check_pace(verdicts: &mut Verdicts, trade: &Trade, facts: &Facts<'_>) {
         "Order rate above the limit",
     );
     if limits.duplicate_window_ms > 0 {
-        let like = facts.recent.has_like(trade, facts.now_boot_ms, limits.duplicate_window_ms);
+        let like = facts
+            .recent
+            .has_like(trade, facts.now_boot_ms, limits.duplicate_window_ms);
         verdicts.add(
             "duplicate_order",
             !like,
-            if like { "one like it".into() } else { "none like it".into() },
+            if like {
+                "one like it".into()
+            } else {
+                "none like it".into()
+            },
             format!("none within {} ms", limits.duplicate_window_ms),
             ReasonCode::DuplicateOrder,
             "Duplicate order",
@@ -299,7 +336,9 @@ fn check_pace(verdicts: &mut Verdicts, trade: &Trade, facts: &Facts<'_>) {
 }
 
 fn check_collar(verdicts: &mut Verdicts, trade: &Trade, facts: &Facts<'_>) -> Result<(), MoneyError> {
-    let Some(limit_price) = trade.limit_price else { return Ok(()) };
+    let Some(limit_price) = trade.limit_price else {
+        return Ok(());
+    };
     let Some(last) = facts.last_price else {
         verdicts.add(
             "price_collar",

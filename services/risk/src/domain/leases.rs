@@ -53,13 +53,26 @@ impl Leases {
         self.take_over(account, gateway_id, incarnation, now_boot_ms + rules.lease_ms);
     }
 
-    pub fn claim(&self, account: &str, gateway_id: &str, incarnation: &str, now_boot_ms: i64, rules: LeaseRules) -> Claim {
-        let Some(holder) = self.holders.get(account) else { return Claim::MayTakeOver };
+    pub fn claim(
+        &self,
+        account: &str,
+        gateway_id: &str,
+        incarnation: &str,
+        now_boot_ms: i64,
+        rules: LeaseRules,
+    ) -> Claim {
+        let Some(holder) = self.holders.get(account) else {
+            return Claim::MayTakeOver;
+        };
         if holder.gateway_id == gateway_id && holder.incarnation == incarnation {
             return Claim::Holder;
         }
         let until_boot_ms = holder.lease_end_boot_ms + rules.grace_ms();
-        if now_boot_ms >= until_boot_ms { Claim::MayTakeOver } else { Claim::HeldByAnother { until_boot_ms } }
+        if now_boot_ms >= until_boot_ms {
+            Claim::MayTakeOver
+        } else {
+            Claim::HeldByAnother { until_boot_ms }
+        }
     }
 
     pub fn take_over(&mut self, account: &str, gateway_id: &str, incarnation: &str, lease_end_boot_ms: i64) {
@@ -76,7 +89,9 @@ impl Leases {
 
     /// The holder's entry, if this run of this gateway is the holder.
     pub fn holder_mut(&mut self, account: &str, gateway_id: &str, incarnation: &str) -> Option<&mut Holder> {
-        self.holders.get_mut(account).filter(|h| h.gateway_id == gateway_id && h.incarnation == incarnation)
+        self.holders
+            .get_mut(account)
+            .filter(|h| h.gateway_id == gateway_id && h.incarnation == incarnation)
     }
 
     pub fn all(&self) -> impl Iterator<Item = (&str, &Holder)> {
@@ -108,7 +123,11 @@ pub enum Fenced {
 mod tests {
     use super::*;
 
-    const RULES: LeaseRules = LeaseRules { lease_ms: 1000, recv_window_ms: 2000, uncertainty_ms: 500 };
+    const RULES: LeaseRules = LeaseRules {
+        lease_ms: 1000,
+        recv_window_ms: 2000,
+        uncertainty_ms: 500,
+    };
 
     #[test]
     fn p1_a_second_run_waits_until_the_first_ones_orders_are_dead() {
@@ -117,7 +136,10 @@ mod tests {
         leases.take_over("acc", "g", "1", 1000);
         assert_eq!(leases.claim("acc", "g", "1", 5000, RULES), Claim::Holder);
         for (gateway, run) in [("g", "2"), ("other", "1")] {
-            assert_eq!(leases.claim("acc", gateway, run, 3499, RULES), Claim::HeldByAnother { until_boot_ms: 3500 });
+            assert_eq!(
+                leases.claim("acc", gateway, run, 3499, RULES),
+                Claim::HeldByAnother { until_boot_ms: 3500 }
+            );
             assert_eq!(leases.claim("acc", gateway, run, 3500, RULES), Claim::MayTakeOver);
         }
         assert_eq!(leases.claim("other account", "h", "1", 0, RULES), Claim::MayTakeOver);
@@ -128,10 +150,18 @@ mod tests {
         let mut leases = Leases::default();
         leases.restore("acc", "g", "1", 0, RULES);
         let holder = leases.holder_mut("acc", "g", "1").expect("restored");
-        assert_eq!(holder.fenced(2, 3499, RULES), None, "after a restart a full lease may be out");
+        assert_eq!(
+            holder.fenced(2, 3499, RULES),
+            None,
+            "after a restart a full lease may be out"
+        );
         assert_eq!(holder.fenced(2, 3500, RULES), Some(Fenced::LeaseExpired));
         holder.confirmed_epoch = 1;
-        assert_eq!(holder.fenced(2, 100, RULES), None, "a word about an older epoch is no word");
+        assert_eq!(
+            holder.fenced(2, 100, RULES),
+            None,
+            "a word about an older epoch is no word"
+        );
         holder.confirmed_epoch = 2;
         assert_eq!(holder.fenced(2, 100, RULES), Some(Fenced::Confirmed));
     }

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap};
 
-use thunes_types::{checked_add, Decimal, MoneyError};
+use thunes_types::{Decimal, MoneyError, checked_add};
 
 /// Exposure that an approved order may still add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,9 @@ impl Reservations {
 
     /// The order ended. Without fills its exposure is free at once; with fills, when the book holds them.
     pub fn settle(&mut self, client_order_id: &str, book_revision: i64, present_revision: i64) -> bool {
-        let Some(reservation) = self.by_order.get_mut(client_order_id) else { return false };
+        let Some(reservation) = self.by_order.get_mut(client_order_id) else {
+            return false;
+        };
         if book_revision <= present_revision {
             self.by_order.remove(client_order_id);
         } else {
@@ -77,7 +79,8 @@ impl Reservations {
 
     /// The book has come to `revision`.
     pub fn book_arrived(&mut self, revision: i64) {
-        self.by_order.retain(|_, r| r.settled_at_revision.is_none_or(|at| at > revision));
+        self.by_order
+            .retain(|_, r| r.settled_at_revision.is_none_or(|at| at > revision));
     }
 
     /// Takes over a gateway's whole list of live orders: unknown ones are reserved (risk restarted), known ones shrink
@@ -117,7 +120,13 @@ mod tests {
     use super::*;
 
     fn reservation(expires_at_boot_ms: i64) -> Reservation {
-        Reservation { account: "main".into(), symbol: "BTCUSDT".into(), notional: Decimal::from(100), expires_at_boot_ms, settled_at_revision: None }
+        Reservation {
+            account: "main".into(),
+            symbol: "BTCUSDT".into(),
+            notional: Decimal::from(100),
+            expires_at_boot_ms,
+            settled_at_revision: None,
+        }
     }
 
     #[test]
@@ -146,10 +155,26 @@ mod tests {
     #[test]
     fn p2_a_restarted_risk_learns_the_live_orders() {
         let mut all = Reservations::default();
-        let live = LiveExposure { client_order_id: "x".into(), symbol: "ETHUSDT".into(), notional: Decimal::from(70) };
+        let live = LiveExposure {
+            client_order_id: "x".into(),
+            symbol: "ETHUSDT".into(),
+            notional: Decimal::from(70),
+        };
         all.reconcile("main", std::slice::from_ref(&live), 0, 2500);
         assert_eq!(all.notional_of("ETHUSDT").expect("fits"), Decimal::from(70));
-        all.reconcile("main", &[LiveExposure { notional: Decimal::from(30), ..live }], 10_000, 2500);
-        assert_eq!(all.notional().expect("fits"), Decimal::from(30), "partly filled: the rest stays reserved");
+        all.reconcile(
+            "main",
+            &[LiveExposure {
+                notional: Decimal::from(30),
+                ..live
+            }],
+            10_000,
+            2500,
+        );
+        assert_eq!(
+            all.notional().expect("fits"),
+            Decimal::from(30),
+            "partly filled: the rest stays reserved"
+        );
     }
 }

@@ -60,7 +60,9 @@ impl Switch {
             *self = Self {
                 active: true,
                 epoch: epoch + 1,
-                reason: format!("gateway {gateway} saw the kill-switch active at epoch {epoch}, which risk does not know"),
+                reason: format!(
+                    "gateway {gateway} saw the kill-switch active at epoch {epoch}, which risk does not know"
+                ),
                 actor: "risk".into(),
                 changed_at_ms: now_ms,
                 durable: false,
@@ -80,8 +82,14 @@ mod tests {
         assert!(!switch.learn_halted_epoch(0, "g", 1), "older news changes nothing");
         assert!(switch.learn_halted_epoch(7, "g", 1));
         assert!(switch.active && switch.epoch == 8 && !switch.durable);
-        let mut restored = Switch { epoch: 7, ..Switch::untouched(0) };
-        assert!(restored.learn_halted_epoch(7, "g", 1), "the same epoch cannot be both active and not");
+        let mut restored = Switch {
+            epoch: 7,
+            ..Switch::untouched(0)
+        };
+        assert!(
+            restored.learn_halted_epoch(7, "g", 1),
+            "the same epoch cannot be both active and not"
+        );
     }
 
     #[test]

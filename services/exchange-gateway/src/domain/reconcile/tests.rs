@@ -37,7 +37,12 @@ fn agreed() -> Snapshot {
 }
 
 fn classes(snapshot: &Snapshot) -> Vec<Class> {
-    compare(snapshot).expect("fits").differences.iter().map(|x| x.class).collect()
+    compare(snapshot)
+        .expect("fits")
+        .differences
+        .iter()
+        .map(|x| x.class)
+        .collect()
 }
 
 #[test]
@@ -95,5 +100,8 @@ fn p9_open_orders_are_accounted_for_on_both_sides() {
     let mut s = agreed();
     s.own_open = vec![order("both", false), order("gone", false), order("doubt", true)];
     s.exchange_open = vec![order("both", false), order("strange", false)];
-    assert_eq!(classes(&s), [Class::PhantomOrder, Class::InDoubt, Class::UnknownOpenOrder]);
+    assert_eq!(
+        classes(&s),
+        [Class::PhantomOrder, Class::InDoubt, Class::UnknownOpenOrder]
+    );
 }

@@ -16,7 +16,12 @@ fn limits() -> Limits {
 }
 
 fn book() -> Book {
-    Book { revision: 1, open: BTreeMap::new(), daily_pnl: Some(Decimal::ZERO), heard_at_boot_ms: Some(0) }
+    Book {
+        revision: 1,
+        open: BTreeMap::new(),
+        daily_pnl: Some(Decimal::ZERO),
+        heard_at_boot_ms: Some(0),
+    }
 }
 
 fn buy(notional: i64) -> Trade {
@@ -40,7 +45,14 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { limits: limits(), book: book(), recent: Recent::default(), active: false, reserved: Decimal::ZERO, last_price: None }
+        Self {
+            limits: limits(),
+            book: book(),
+            recent: Recent::default(),
+            active: false,
+            reserved: Decimal::ZERO,
+            last_price: None,
+        }
     }
 
     fn judge(&self, trade: &Trade, now_boot_ms: i64) -> Decision {
@@ -67,10 +79,16 @@ fn the_texts_of_the_form_are_kept_to_the_letter() {
     let denied = world.judge(&buy(100), 0);
     assert!(!denied.approved);
     assert_eq!(denied.reason, "❌ Kill-switch is active. No new positions allowed.");
-    let sell = Trade { side: Side::Sell, ..buy(100) };
+    let sell = Trade {
+        side: Side::Sell,
+        ..buy(100)
+    };
     let allowed = world.judge(&sell, 0);
     assert!(allowed.approved);
-    assert_eq!(allowed.reason, "✅ SELL orders allowed during kill-switch to close positions");
+    assert_eq!(
+        allowed.reason,
+        "✅ SELL orders allowed during kill-switch to close positions"
+    );
 }
 
 #[test]
@@ -99,7 +117,10 @@ fn each_limit_denies_just_beyond_its_bound() {
     losing.book.daily_pnl = None;
     assert!(!losing.judge(&buy(100), 0).approved, "P2: unknown means no");
 
-    let strange = Trade { symbol: "DOGEUSDT".into(), ..buy(100) };
+    let strange = Trade {
+        symbol: "DOGEUSDT".into(),
+        ..buy(100)
+    };
     assert_eq!(World::new().judge(&strange, 0).code, ReasonCode::SymbolNotAllowed);
 }
 
@@ -108,7 +129,17 @@ fn p2_a_stale_book_denies_opening_but_not_closing() {
     let world = World::new();
     assert!(world.judge(&buy(100), 3000).approved);
     assert_eq!(world.judge(&buy(100), 3001).code, ReasonCode::PositionsStale);
-    assert!(world.judge(&Trade { side: Side::Sell, ..buy(100) }, 1_000_000).approved);
+    assert!(
+        world
+            .judge(
+                &Trade {
+                    side: Side::Sell,
+                    ..buy(100)
+                },
+                1_000_000
+            )
+            .approved
+    );
 }
 
 #[test]
@@ -131,13 +162,27 @@ fn rate_and_duplicates_forget_when_their_time_is_over() {
 #[test]
 fn a_limit_price_needs_a_last_price_and_stays_near_it() {
     let mut world = World::new();
-    let priced = |price: i64| Trade { limit_price: Some(Decimal::from(price)), ..buy(100) };
+    let priced = |price: i64| Trade {
+        limit_price: Some(Decimal::from(price)),
+        ..buy(100)
+    };
     assert_eq!(world.judge(&priced(100), 0).code, ReasonCode::PriceUnknown);
     world.last_price = Some(Decimal::from(100));
     assert!(world.judge(&priced(105), 0).approved);
     assert_eq!(world.judge(&priced(106), 0).code, ReasonCode::PriceOutsideCollar);
     assert!(world.judge(&priced(95), 0).approved);
-    assert_eq!(world.judge(&Trade { side: Side::Sell, ..priced(94) }, 0).code, ReasonCode::PriceOutsideCollar);
+    assert_eq!(
+        world
+            .judge(
+                &Trade {
+                    side: Side::Sell,
+                    ..priced(94)
+                },
+                0
+            )
+            .code,
+        ReasonCode::PriceOutsideCollar
+    );
 }
 
 proptest! {
