@@ -8,7 +8,6 @@ mod output;
 mod peers;
 mod services;
 mod show;
-mod sim_settings;
 mod trade_loop;
 
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use thunes_audit::AuditConfig;
 use thunes_drill::DrillConfig;
+use thunes_exchange_sim::SimSettings;
 use thunes_gateway::GatewayConfig;
 use thunes_position::PositionConfig;
 use thunes_risk::RiskConfig;
@@ -14,7 +15,6 @@ use thunes_telegram::StandinConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::sim_settings::SimSettings;
 
 /// A service with its settings read.
 #[derive(Debug)]

@@ -161,3 +161,28 @@ impl Sim {
         self.post("/admin/external-trade", json!({ "symbol": symbol, "side": side, "quantity": quantity })).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(ids: &[&str]) -> Ledger {
+        let order = |id: &&str| {
+            json!({ "order_id": 1, "client_order_id": id, "symbol": "BTCUSDT", "side": "BUY", "status": "FILLED",
+                "executed_qty": "1", "accepted_at_ms": 1, "signed_timestamp_ms": 1, "external": false })
+        };
+        let orders: Vec<_> = ids.iter().map(order).collect();
+        serde_json::from_value(json!({ "orders": orders, "fills": [], "balances": {}, "refused": [] })).expect("a ledger")
+    }
+
+    #[test]
+    fn p4_ids_that_differ_are_different_orders() {
+        ledger(&["a", "b"]).assert_no_order_twice();
+    }
+
+    #[test]
+    #[should_panic(expected = "2 orders of id a")]
+    fn p4_an_id_that_made_two_orders_is_seen() {
+        ledger(&["a", "b", "a"]).assert_no_order_twice();
+    }
+}

@@ -74,3 +74,45 @@ impl Trail {
         last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trail(ids: &[&str]) -> Trail {
+        let line = |(index, id): (usize, &&str)| Line {
+            seq: index as u64 + 1,
+            event_id: (*id).to_owned(),
+            event_type: "X".to_owned(),
+            service: "risk".to_owned(),
+            payload: Value::Null,
+        };
+        Trail { lines: ids.iter().enumerate().map(line).collect() }
+    }
+
+    #[test]
+    fn p7_producers_count_each_for_himself() {
+        let counts = trail(&["risk:a:1", "position:b:1", "own", "req:x:0", "risk:a:2"]).assert_each_producer_counts_on();
+        assert_eq!((counts["risk:a"], counts["position:b"]), (2, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "after 1 of risk")]
+    fn p7_a_missing_event_is_seen() {
+        trail(&["risk:a:1", "risk:a:3"]).assert_each_producer_counts_on();
+    }
+
+    #[test]
+    #[should_panic(expected = "after 1 of risk")]
+    fn p7_an_event_that_stands_twice_is_seen() {
+        trail(&["risk:a:1", "risk:a:1"]).assert_each_producer_counts_on();
+    }
+
+    #[test]
+    #[should_panic(expected = "cut short")]
+    fn p6_a_torn_line_is_seen() {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::write(folder.path().join("trail"), "{\"seq\":1").expect("written");
+        Trail::read(&folder.path().join("trail"));
+    }
+}

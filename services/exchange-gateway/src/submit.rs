@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use thunes_binance::{DoubtWhy, NewOrder, NewOrderAnswer, OrderShape, Outcome};
+use thunes_binance::{DoubtWhy, NewOrder, NewOrderAnswer, Outcome};
 use thunes_proto::risk::v1::{AuthorizeOrderRequest, AuthorizeOrderResponse, SettleOrderRequest};
-use thunes_proto::types::v1 as types;
 use thunes_rpc::deadline;
-use thunes_runtime::{clock, current_trace_id};
+use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint};
 use thunes_types::{FieldError, ReasonCode, TEXT_KILL_SWITCH_DENIED};
 
@@ -16,10 +15,11 @@ use crate::domain::fence::Approval;
 use crate::domain::filters::SymbolRules;
 use crate::domain::holdings::closable;
 use crate::domain::order::{OrderState, Side};
-use crate::domain::plan::{Kind, Plan, TimeInForce, Wish, plan};
+use crate::domain::plan::{Plan, Wish, plan};
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::hear::order_event;
+use crate::new_order::{blank_order, fill_in, shape, wire_side};
 use crate::store::{self, OrderRow};
 use crate::wire::{answer_fills, word_of_answer};
 
@@ -458,73 +458,4 @@ fn closed_text(code: ReasonCode) -> String {
             format!("❌ Risk's approval does not count any more ({other}); submit again under a new client_order_id")
         }
     }
-}
-
-fn wire_side(side: Side) -> types::Side {
-    match side {
-        Side::Buy => types::Side::Buy,
-        Side::Sell => types::Side::Sell,
-    }
-}
-
-fn shape(wish: &Wish, planned: &Plan) -> OrderShape {
-    let quantity = planned.quantity.unwrap_or_default();
-    match (wish.kind, planned.quote_amount) {
-        (Kind::Market, Some(quote_quantity)) => OrderShape::MarketQuote { quote_quantity },
-        (Kind::Market, None) => OrderShape::MarketQuantity { quantity },
-        (Kind::Limit { price, time_in_force }, _) => OrderShape::Limit {
-            quantity,
-            price,
-            time_in_force: match time_in_force {
-                TimeInForce::Gtc => thunes_binance::TimeInForce::Gtc,
-                TimeInForce::Ioc => thunes_binance::TimeInForce::Ioc,
-                TimeInForce::Fok => thunes_binance::TimeInForce::Fok,
-            },
-        },
-    }
-}
-
-fn blank_order(wish: &Wish, rules: &SymbolRules, payload_hash: String) -> OrderRow {
-    let now_ms = clock::now_ms();
-    let (order_type, limit_price, time_in_force) = match wish.kind {
-        Kind::Market => ("MARKET", String::new(), ""),
-        Kind::Limit { price, time_in_force } => ("LIMIT", price.to_string(), time_in_force.as_str()),
-    };
-    OrderRow {
-        client_order_id: wish.client_order_id.to_string(),
-        payload_hash,
-        symbol: wish.symbol.to_string(),
-        base_asset: rules.base_asset.clone(),
-        quote_asset: rules.quote_asset.clone(),
-        side: wish.side.as_str().to_owned(),
-        order_type: order_type.to_owned(),
-        time_in_force: time_in_force.to_owned(),
-        quantity: String::new(),
-        quote_amount: String::new(),
-        limit_price,
-        strategy_id: wish.strategy_id.to_string(),
-        notional: String::new(),
-        state: OrderState::Denied.as_str().to_owned(),
-        reason: String::new(),
-        reason_code: String::new(),
-        checks: String::new(),
-        venue_order_id: String::new(),
-        executed_quantity: "0".to_owned(),
-        executed_quote: "0".to_owned(),
-        epoch: 0,
-        signed_timestamp_ms: 0,
-        recv_window_ms: 0,
-        created_at_ms: now_ms,
-        updated_at_ms: now_ms,
-        resolved_at_ms: 0,
-        fills_missing: false,
-        trace_id: current_trace_id(),
-    }
-}
-
-fn fill_in(order: &mut OrderRow, planned: &Plan) {
-    let text = |value: Option<thunes_types::Decimal>| value.map_or_else(String::new, |v| v.to_string());
-    order.quantity = text(planned.quantity);
-    order.quote_amount = text(planned.quote_amount);
-    order.notional = planned.notional.to_string();
 }

@@ -37,59 +37,13 @@ impl SimSettings {
             false,
             "listen on other than loopback addresses, without TLS",
         );
-        let mut config = SimConfig {
-            data_dir: r.path("data_dir", "thunes-data", "folder of the exchange's own ledger"),
-            rest_addr: listen,
-            admin_addr: admin_listen,
-            seed: whole(&mut r, "seed", 1, i64::MAX, "one seed gives one walk of prices"),
-            price_tick_ms: whole(
-                &mut r,
-                "price_tick_ms",
-                500,
-                3_600_000,
-                "time between prices; 0 leaves them to the admin API",
-            ),
-            klines_csv: r
-                .optional("klines_csv", "CSV of klines to replay instead of walking")
-                .map(Into::into),
-            klines_symbol: r.text("klines_symbol", "BTCUSDT", "the symbol that the CSV belongs to"),
-            commission_bps: r.parsed("commission_bps", "10", "fee in hundredths of a percent", parse_decimal),
-            commission_in: r.parsed(
-                "commission_in",
-                "received",
-                "received, base, quote or bnb",
-                parse_commission,
-            ),
-            request_weight_per_minute: whole(
-                &mut r,
-                "request_weight_per_minute",
-                6000,
-                100_000_000,
-                "REQUEST_WEIGHT limit",
-            ),
-            orders_per_10s: whole(
-                &mut r,
-                "orders_per_10s",
-                1000,
-                100_000_000,
-                "unfilled orders in ten seconds",
-            ),
-            ..SimConfig::default()
-        };
-        if let Some(account) = config.accounts.first_mut() {
-            account.api_key = r.text("api_key", "thunes-sim-key", "API key of the account");
-            account.api_secret = r.text("api_secret", "thunes-sim-secret", "HMAC secret of the account");
-            account.balances = r.parsed(
-                "balances",
-                "USDT=100000",
-                "what the account begins with: ASSET=AMOUNT,…",
-                parse_balances,
-            );
-        }
-        if let Err(faults) = config.validate() {
-            for fault in faults {
-                r.refuse("*", "", fault);
-            }
+        let mut config = market(&mut r);
+        (config.rest_addr, config.admin_addr) = (listen, admin_listen);
+        account(&mut r, &mut config);
+        for fault in config.validate().err().unwrap_or_default() {
+            let (subject, rule) = fault.split_once(": ").unwrap_or((fault.as_str(), ""));
+            let (key, value) = subject.split_once(" = ").unwrap_or((subject, ""));
+            r.refuse(key, value, rule);
         }
         let docs = r.finish()?;
         Ok((
@@ -103,6 +57,75 @@ impl SimSettings {
         ))
     }
 }
+
+/// The market and its rules.
+fn market(r: &mut Reader<'_>) -> SimConfig {
+    SimConfig {
+        data_dir: r.path("data_dir", "thunes-data", "folder of the exchange's own ledger"),
+        seed: whole(r, "seed", 1, i64::MAX, "one seed gives one walk of prices"),
+        price_tick_ms: whole(
+            r,
+            "price_tick_ms",
+            500,
+            3_600_000,
+            "time between prices; 0 leaves them to the admin API",
+        ),
+        klines_csv: r
+            .optional("klines_csv", "CSV of klines to replay instead of walking")
+            .map(Into::into),
+        klines_symbol: r.text("klines_symbol", "BTCUSDT", "the symbol that the CSV belongs to"),
+        commission_bps: r.parsed("commission_bps", "10", "fee in hundredths of a percent", parse_decimal),
+        commission_in: r.parsed(
+            "commission_in",
+            "received",
+            "received, base, quote or bnb",
+            parse_commission,
+        ),
+        request_weight_per_minute: whole(
+            r,
+            "request_weight_per_minute",
+            6000,
+            COUNT_MAX,
+            "request weight of an address in a minute",
+        ),
+        orders_per_10s: whole(
+            r,
+            "orders_per_10s",
+            1000,
+            COUNT_MAX,
+            "unfilled orders of an account in 10 s",
+        ),
+        orders_per_day: whole(
+            r,
+            "orders_per_day",
+            200_000,
+            COUNT_MAX,
+            "unfilled orders of an account in a day",
+        ),
+        ws_ping_ms: whole(
+            r,
+            "ws_ping_ms",
+            20_000,
+            3_600_000,
+            "time between pings on WebSocket connections",
+        ),
+        ..SimConfig::default()
+    }
+}
+
+/// The account that trades.
+fn account(r: &mut Reader<'_>, config: &mut SimConfig) {
+    let api_key = r.text("api_key", "thunes-sim-key", "API key of the account");
+    let api_secret = r.text("api_secret", "thunes-sim-secret", "HMAC secret of the account");
+    let doc = "what the account begins with: ASSET=AMOUNT,…";
+    let balances = r.parsed("balances", "USDT=100000", doc, parse_balances);
+    if let Some(account) = config.accounts.first_mut() {
+        (account.api_key, account.api_secret, account.balances) = (api_key, api_secret, balances);
+    }
+}
+
+/// Larger numbers of requests and orders are mistakes.
+const COUNT_MAX: i64 = 1_000_000_000;
 
 fn whole(r: &mut Reader<'_>, key: &str, default: i64, most: i64, doc: &'static str) -> u64 {
     u64::try_from(r.integer(key, default, 0..=most, doc)).unwrap_or(0)
