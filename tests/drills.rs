@@ -286,6 +286,36 @@ fn p10_sigkill_of_the_orchestrator_leaves_no_process_and_the_next_start_puts_the
 }
 
 #[test]
+fn p10_sigkill_in_the_middle_of_the_crash_drill_leaves_neither_processes_nor_its_folder() {
+    let place = Place::new();
+    let mut child = started(
+        &place,
+        &["drill", "run", "T3", "--out", "first"],
+        "kill -9 of the gateway",
+    );
+    signal(&child, "-KILL");
+    child.wait().expect("reaped");
+    place.nothing_runs();
+    assert_eq!(
+        std::fs::read_dir(place.path("tmp")).expect("tmp").count(),
+        1,
+        "nobody was left to remove it"
+    );
+    let output = place.run(&["drill", "run", "T2", "--out", "second"], "");
+    assert_eq!(output.status.code(), Some(0));
+    let first = place.report("first");
+    assert_eq!(
+        (&first["verdict"], &first["rollback"]["outcome"]),
+        (&"ABORTED".into(), &"DONE".into())
+    );
+    assert_eq!(
+        std::fs::read_dir(place.path("tmp")).expect("tmp").count(),
+        0,
+        "the next start removed it"
+    );
+}
+
+#[test]
 fn p10_ctrl_c_stops_after_the_present_step_rolls_back_and_exits_with_4() {
     let place = Place::new();
     let mut child = started(

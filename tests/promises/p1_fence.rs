@@ -68,13 +68,13 @@ async fn until_buys(cluster: &Cluster, count: usize) {
 async fn p1_a_paused_gateway_opens_nothing_after_the_answer() {
     let mut seed = Seed::of("p1_a_paused_gateway_opens_nothing_after_the_answer");
     let cluster = Cluster::start(THUNES, seed.number).await;
-    // The way to the exchange takes a while, so that requests are on it when the gateway stops.
+    // The way to the exchange is long: requests are on it when the gateway stops, and are accepted after that.
     cluster
         .sim
-        .fault(json!({ "kind": "latency", "count": 0, "ms": 40 }))
+        .fault(json!({ "kind": "latency", "count": 0, "ms": 1200 }))
         .await;
     let flow = buys(&cluster, 6, "p");
-    until_buys(&cluster, 10).await;
+    until_buys(&cluster, 6).await;
     seed.moment(0, 300).await;
     cluster.target(Service::ExchangeGateway).pause().await.expect("paused");
     seed.moment(0, 200).await;

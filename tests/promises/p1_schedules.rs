@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use thunes_proto::gateway::v1::OrderState;
-use thunes_proto::risk::v1::FenceOutcome;
+use thunes_proto::risk::v1::{ActivateKillSwitchResponse, FenceOutcome};
 use thunes_runtime::{Settings, clock};
 use thunes_supervisor::Target;
 use thunes_supervisor::embedded::Service;
@@ -58,11 +58,37 @@ async fn p1_a_repeated_request_is_not_answered_before_the_fence_is_closed() {
     order.await.expect("no panic");
     let first = first.await.expect("no panic").expect("answered");
     assert_nothing_opened_after(&cluster, answered_at_ms).await;
+    let told = |answer: &ActivateKillSwitchResponse| {
+        let gateways: Vec<_> = answer.gateways.iter().map(|g| (g.id.clone(), g.outcome)).collect();
+        (answer.epoch, answer.changed, answer.reason.clone(), gateways)
+    };
+    assert_eq!(told(&first), told(&again), "the same id gives the same answer");
+}
+
+// What is named as resting can still fill; what has filled cannot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_the_answer_names_the_opening_orders_that_rest_and_no_others() {
+    let seed = Seed::of("p1_the_answer_names_the_opening_orders_that_rest_and_no_others");
+    let cluster = Cluster::start(THUNES, seed.number).await;
+    let rests = cluster
+        .calls
+        .order_now(limit_buy("rests", "BTCUSDT", "0.001", "59000"))
+        .await;
+    assert_eq!(rests.state(), OrderState::New, "{rests:?}");
+    // Its fill cannot be delivered, so that the gateway still keeps it among the orders that risk must know of.
+    cluster.kill(Service::Position).await;
     assert_eq!(
-        (first.epoch, &first.gateways),
-        (again.epoch, &again.gateways),
-        "the same id gives the same answer"
+        cluster.calls.order_now(buy("filled", "BTCUSDT", "12")).await.state(),
+        OrderState::Filled
     );
+    let (answer, _) = activate(&cluster, "").await;
+    let named: Vec<_> = answer
+        .resting_orders
+        .iter()
+        .map(|order| order.client_order_id.as_str())
+        .collect();
+    assert_eq!(named, ["rests"], "{answer:#?}");
+    assert_eq!(answer.resting_orders[0].remaining_quantity, "0.001");
 }
 
 // Risk dies between its commit and its answer; the caller asks the restarted risk again.

@@ -24,14 +24,23 @@ async fn assert_denied(cluster: &Cluster, order: SubmitOrderRequest, codes: &[&s
     let id = order.client_order_id.clone();
     let order = cluster.calls.order_now(order).await;
     assert_eq!(order.state(), OrderState::Denied, "{order:?}");
-    assert!(codes.contains(&order.reason_code.as_str()), "one of {codes:?}: {order:?}");
+    assert!(
+        codes.contains(&order.reason_code.as_str()),
+        "one of {codes:?}: {order:?}"
+    );
     assert!(!order.reason.is_empty(), "a denial says why: {order:?}");
-    assert!(cluster.sim.ledger().await.order(&id).is_none(), "a denied order is not at the exchange");
+    assert!(
+        cluster.sim.ledger().await.order(&id).is_none(),
+        "a denied order is not at the exchange"
+    );
 }
 
 /// Base that the exchange says is held.
 async fn held(cluster: &Cluster) -> Decimal {
-    ledger_net(&cluster.sim.ledger().await).get("BTCUSDT").copied().unwrap_or_default()
+    ledger_net(&cluster.sim.ledger().await)
+        .get("BTCUSDT")
+        .copied()
+        .unwrap_or_default()
 }
 
 /// The largest lot that is not above `quantity`, and what is one lot more.
@@ -50,7 +59,12 @@ async fn p2_without_risk_nothing_opens_and_closing_passes_up_to_the_holding() {
     let unreachable = ["RISK_UNREACHABLE", "LEASE_EXPIRED"];
     assert_denied(&cluster, buy("b2", "BTCUSDT", "12"), &unreachable).await;
     let (most, beyond) = lots(held(&cluster).await);
-    assert_denied(&cluster, sell("s1", "BTCUSDT", &beyond), &["CLOSABLE_QUANTITY_EXCEEDED"]).await;
+    assert_denied(
+        &cluster,
+        sell("s1", "BTCUSDT", &beyond),
+        &["CLOSABLE_QUANTITY_EXCEEDED"],
+    )
+    .await;
     assert_filled(&cluster, sell("s2", "BTCUSDT", "0.0005")).await;
     assert_denied(&cluster, sell("s3", "BTCUSDT", &most), &["CLOSABLE_QUANTITY_EXCEEDED"]).await;
     let (rest, _) = lots(held(&cluster).await);
@@ -69,9 +83,18 @@ async fn p2_a_risk_that_hangs_is_as_good_as_none() {
     assert_filled(&cluster, buy("b1", "BTCUSDT", "120")).await;
     cluster.target(Service::Risk).pause().await.expect("paused");
     let asked = clock::instant();
-    assert_denied(&cluster, buy("b2", "BTCUSDT", "12"), &["RISK_UNREACHABLE", "LEASE_EXPIRED"]).await;
+    assert_denied(
+        &cluster,
+        buy("b2", "BTCUSDT", "12"),
+        &["RISK_UNREACHABLE", "LEASE_EXPIRED"],
+    )
+    .await;
     assert_filled(&cluster, sell("s1", "BTCUSDT", "0.0005")).await;
-    assert!(asked.elapsed() < Duration::from_secs(8), "a hung risk holds nobody up: {:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(8),
+        "a hung risk holds nobody up: {:?}",
+        asked.elapsed()
+    );
     cluster.target(Service::Risk).resume().await.expect("resumed");
     cluster.until_opening().await;
     assert_filled(&cluster, buy("b3", "BTCUSDT", "12")).await;
@@ -85,11 +108,19 @@ async fn p2_a_stale_book_opens_nothing() {
     cluster.kill(Service::Position).await;
     until_ok("risk knows that its book is stale", LONG, async || {
         let status = cluster.calls.risk_status().await.map_err(|s| s.to_string())?;
-        if status.positions_fresh { Err(format!("{} ms old", status.positions_age_ms)) } else { Ok(()) }
+        if status.positions_fresh {
+            Err(format!("{} ms old", status.positions_age_ms))
+        } else {
+            Ok(())
+        }
     })
     .await;
     assert_denied(&cluster, buy("b2", "BTCUSDT", "12"), &["POSITIONS_STALE"]).await;
-    let answer = cluster.calls.validate("BTCUSDT", "12", thunes_proto::types::v1::Side::Buy).await.expect("risk answers");
+    let answer = cluster
+        .calls
+        .validate("BTCUSDT", "12", thunes_proto::types::v1::Side::Buy)
+        .await
+        .expect("risk answers");
     assert_eq!((answer.valid, answer.reason_code.as_str()), (false, "POSITIONS_STALE"));
     assert_filled(&cluster, sell("s1", "BTCUSDT", "0.0005")).await;
     cluster.restart(Service::Position).await;
@@ -126,20 +157,48 @@ async fn p2_what_may_have_been_sold_cannot_be_sold_again() {
     assert_filled(&cluster, buy("b1", "BTCUSDT", "120")).await;
     let (most, _) = lots(held(&cluster).await);
     // Executed, and nobody tells the gateway: it counts in full until the exchange has been asked.
-    cluster.sim.fault(json!({ "kind": "drop_stream_event", "count": 0 })).await;
-    cluster.sim.fault(json!({ "kind": "hide_order", "count": 2, "path": "/api/v3/order", "method": "GET" })).await;
-    cluster.sim.fault(json!({ "kind": "error_503_after", "count": 1 })).await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "drop_stream_event", "count": 0 }))
+        .await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "hide_order", "count": 2, "path": "/api/v3/order", "method": "GET" }))
+        .await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "error_503_after", "count": 1 }))
+        .await;
     let all = join_all((0..10).map(|n| cluster.calls.order_now(sell(&format!("s{n}"), "BTCUSDT", &most)))).await;
-    let denied = all.iter().filter(|order| order.reason_code == "CLOSABLE_QUANTITY_EXCEEDED").count();
+    let denied = all
+        .iter()
+        .filter(|order| order.reason_code == "CLOSABLE_QUANTITY_EXCEEDED")
+        .count();
     assert_eq!(denied, 9, "one sale of everything passes: {all:#?}");
     let ledger = cluster.sim.ledger().await;
     assert_eq!(ledger.orders.iter().filter(|order| order.side == "SELL").count(), 1);
-    let passed = all.iter().find(|order| order.state() != OrderState::Denied).expect("one passed");
+    let passed = all
+        .iter()
+        .find(|order| order.state() != OrderState::Denied)
+        .expect("one passed");
     let known = until_ok("the doubt ends", LONG, async || {
-        let order = cluster.calls.order(&passed.client_order_id).await.map_err(|s| s.to_string())?;
-        if order.state() == OrderState::Filled { Ok(order) } else { Err(format!("{:?}", order.state())) }
+        let order = cluster
+            .calls
+            .order(&passed.client_order_id)
+            .await
+            .map_err(|s| s.to_string())?;
+        if order.state() == OrderState::Filled {
+            Ok(order)
+        } else {
+            Err(format!("{:?}", order.state()))
+        }
     })
     .await;
     assert!(known.resolved_at_ms > 0, "it was in doubt: {known:?}");
-    assert_denied(&cluster, sell("again", "BTCUSDT", "0.0001"), &["CLOSABLE_QUANTITY_EXCEEDED"]).await;
+    assert_denied(
+        &cluster,
+        sell("again", "BTCUSDT", "0.0001"),
+        &["CLOSABLE_QUANTITY_EXCEEDED"],
+    )
+    .await;
 }

@@ -14,7 +14,11 @@ use crate::THUNES;
 async fn restart_with_errors_for_a_full_disk(cluster: &Cluster) {
     cluster.kill(Service::Risk).await;
     cluster.target(Service::Risk).change_spec(|spec| {
-        let mut args = vec!["-c".into(), "trap '' XFSZ; exec \"$0\" \"$@\"".into(), spec.program.clone().into_os_string()];
+        let mut args = vec![
+            "-c".into(),
+            "trap '' XFSZ; exec \"$0\" \"$@\"".into(),
+            spec.program.clone().into_os_string(),
+        ];
         args.append(&mut spec.args);
         spec.args = args;
         spec.program = "/bin/sh".into();
@@ -25,7 +29,10 @@ async fn restart_with_errors_for_a_full_disk(cluster: &Cluster) {
 /// From now on files of risk may not grow beyond so many bytes.
 async fn limit_files(cluster: &Cluster, bytes: &str) {
     let pid = cluster.target(Service::Risk).pid().expect("it runs").to_string();
-    let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:unlimited")]).status().await;
+    let set = Command::new("prlimit")
+        .args(["--pid", &pid, &format!("--fsize={bytes}:unlimited")])
+        .status()
+        .await;
     assert!(set.is_ok_and(|status| status.success()), "prlimit sets the limit");
 }
 
@@ -33,14 +40,20 @@ async fn limit_files(cluster: &Cluster, bytes: &str) {
 async fn p3_activation_takes_hold_on_a_full_disk_and_says_what_is_not_recorded() {
     let seed = Seed::of("p3_activation_takes_hold_on_a_full_disk_and_says_what_is_not_recorded");
     if Command::new("prlimit").arg("--version").output().await.is_err() {
-        assert!(!thunes_testkit::required("prlimit"), "THUNES_REQUIRE names prlimit, and there is none (util-linux)");
+        assert!(
+            !thunes_testkit::required("prlimit"),
+            "THUNES_REQUIRE names prlimit, and there is none (util-linux)"
+        );
         println!("skipped: there is no prlimit (util-linux)");
         return;
     }
     let cluster = Cluster::start(THUNES, seed.number).await;
     restart_with_errors_for_a_full_disk(&cluster).await;
     cluster.until_opening().await;
-    assert_eq!(cluster.calls.order_now(buy("before", "BTCUSDT", "12")).await.state(), OrderState::Filled);
+    assert_eq!(
+        cluster.calls.order_now(buy("before", "BTCUSDT", "12")).await.state(),
+        OrderState::Filled
+    );
 
     // The gateway's disk works: it can vouch for what risk cannot write.
     limit_files(&cluster, "0").await;
@@ -52,20 +65,43 @@ async fn p3_activation_takes_hold_on_a_full_disk_and_says_what_is_not_recorded()
     assert_eq!(denied.reason_code, "KILL_SWITCH_ACTIVE");
     let refused = cluster.calls.deactivate("nothing can be written", "").await;
     assert!(refused.is_err(), "opening again must be on disk first: {refused:?}");
-    assert!(cluster.calls.risk_status().await.expect("risk answers").kill_switch_active, "the switch stays active");
+    assert!(
+        cluster
+            .calls
+            .risk_status()
+            .await
+            .expect("risk answers")
+            .kill_switch_active,
+        "the switch stays active"
+    );
 
     // There is room again: what was not recorded is recorded, by itself.
     limit_files(&cluster, "unlimited").await;
     until_ok("the activation is written", Duration::from_secs(10), async || {
         let status = cluster.calls.risk_status().await.map_err(|s| s.to_string())?;
-        if status.kill_switch_durable { Ok(()) } else { Err(format!("{status:?}")) }
+        if status.kill_switch_durable {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     })
     .await;
     cluster.kill(Service::Risk).await;
     cluster.restart(Service::Risk).await;
-    assert!(cluster.calls.risk_status().await.expect("risk answers").kill_switch_active, "P3");
+    assert!(
+        cluster
+            .calls
+            .risk_status()
+            .await
+            .expect("risk answers")
+            .kill_switch_active,
+        "P3"
+    );
     until("the event has reached audit", Duration::from_secs(10), async || {
-        cluster.trail().of_type("KILL_SWITCH_ACTIVATED").any(|line| line.service == "risk")
+        cluster
+            .trail()
+            .of_type("KILL_SWITCH_ACTIVATED")
+            .any(|line| line.service == "risk")
     })
     .await;
 }
@@ -85,7 +121,11 @@ async fn p3_what_no_disk_took_is_called_not_durable() {
     limit_files(&cluster, "0").await;
     let answer = cluster.calls.activate("the disk is full", "").await.expect("answered");
     assert!(answer.active && !answer.durable, "no disk has it: {answer:?}");
-    cluster.target(Service::ExchangeGateway).resume().await.expect("resumed");
+    cluster
+        .target(Service::ExchangeGateway)
+        .resume()
+        .await
+        .expect("resumed");
     let denied = cluster.calls.order_now(buy("denied", "BTCUSDT", "12")).await;
     assert_eq!(denied.state(), OrderState::Denied, "it holds all the same: {denied:?}");
 }

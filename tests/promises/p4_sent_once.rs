@@ -63,7 +63,10 @@ async fn p4_ten_callers_and_a_lying_exchange_make_one_order() {
     let mut seed = Seed::of("p4_ten_callers_and_a_lying_exchange_make_one_order");
     let cluster = Cluster::start_with(THUNES, seed.number, short_windows).await;
     // The stream would end each doubt before anybody saw it.
-    cluster.sim.fault(json!({ "kind": "drop_stream_event", "count": 0 })).await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "drop_stream_event", "count": 0 }))
+        .await;
     let mut faults = [
         (json!({ "kind": "error_503_after" }), true),
         (json!({ "kind": "timeout_after", "ms": 1200 }), true),
@@ -82,14 +85,25 @@ async fn p4_ten_callers_and_a_lying_exchange_make_one_order() {
             let honest = matches!(answer.state(), OrderState::InDoubt | OrderState::Filled);
             assert!(honest, "P4: {kind}: nobody may be told more than is known: {answer:?}");
         }
-        assert!(answers.iter().any(|a| a.state() == OrderState::InDoubt), "{kind}: it was in doubt first: {answers:#?}");
-        let other = cluster.calls.submit(buy(&id, "BTCUSDT", "13")).await.expect_err("another payload under this id");
+        assert!(
+            answers.iter().any(|a| a.state() == OrderState::InDoubt),
+            "{kind}: it was in doubt first: {answers:#?}"
+        );
+        let other = cluster
+            .calls
+            .submit(buy(&id, "BTCUSDT", "13"))
+            .await
+            .expect_err("another payload under this id");
         assert_eq!(other.code(), Code::AlreadyExists, "{other:?}");
     }
     for (index, (fault, executed)) in faults.iter().enumerate() {
         let id = format!("order-{index}");
         let order = until_known(&cluster, &id).await;
-        let wanted = if *executed { OrderState::Filled } else { OrderState::NeverArrived };
+        let wanted = if *executed {
+            OrderState::Filled
+        } else {
+            OrderState::NeverArrived
+        };
         assert_eq!(order.state(), wanted, "{fault}: {order:?}");
         assert!(order.resolved_at_ms > 0, "it was in doubt: {order:?}");
         assert_agrees(&cluster, &order).await;
@@ -107,8 +121,14 @@ async fn p4_ten_callers_and_a_lying_exchange_make_one_order() {
 async fn p4_an_early_no_from_the_exchange_is_not_believed() {
     let seed = Seed::of("p4_an_early_no_from_the_exchange_is_not_believed");
     let cluster = Cluster::start_with(THUNES, seed.number, short_windows).await;
-    cluster.sim.fault(json!({ "kind": "drop_stream_event", "count": 0 })).await;
-    cluster.sim.fault(json!({ "kind": "hide_order", "count": 8, "method": "GET" })).await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "drop_stream_event", "count": 0 }))
+        .await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "hide_order", "count": 8, "method": "GET" }))
+        .await;
     cluster.sim.fault(json!({ "kind": "error_503_after" })).await;
     let order = cluster.calls.order_now(buy("hidden", "BTCUSDT", "12")).await;
     assert_eq!(order.state(), OrderState::InDoubt, "{order:?}");
@@ -137,10 +157,16 @@ async fn p4_a_crash_at_each_step_of_an_order_makes_no_second_order() {
     seed.shuffle(&mut places);
     for (place, _) in places {
         cluster.kill(Service::ExchangeGateway).await;
-        cluster.restart_with(Service::ExchangeGateway, &format!("{place}=kill")).await;
+        cluster
+            .restart_with(Service::ExchangeGateway, &format!("{place}=kill"))
+            .await;
         cluster.until_opening().await;
         let id = place.replace('.', "-");
-        let order = if seed.between(0, 2) == 0 { buy(&id, "BTCUSDT", "12") } else { sell(&id, "BTCUSDT", "0.0002") };
+        let order = if seed.between(0, 2) == 0 {
+            buy(&id, "BTCUSDT", "12")
+        } else {
+            sell(&id, "BTCUSDT", "0.0002")
+        };
         let answer = cluster.calls.submit(order.clone()).await;
         cluster.until_killed_by_itself(Service::ExchangeGateway).await;
         assert!(answer.is_err(), "{place}: it died before it could answer: {answer:?}");
@@ -157,7 +183,11 @@ async fn p4_a_crash_at_each_step_of_an_order_makes_no_second_order() {
     }
     until_ok("no order is in doubt", LONG, async || {
         let status = cluster.calls.gateway_status().await.map_err(|s| s.to_string())?;
-        if status.orders_in_doubt == 0 && status.resolved_since_start { Ok(()) } else { Err(format!("{status:?}")) }
+        if status.orders_in_doubt == 0 && status.resolved_since_start {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     })
     .await;
     cluster.sim.ledger().await.assert_no_order_twice();
@@ -187,7 +217,10 @@ async fn p4_sigkill_at_random_moments_loses_and_doubles_no_order() {
             Ok(_) => until_known(&cluster, &sent.client_order_id).await,
             Err(status) if status.code() == Code::NotFound => {
                 assert!(sent.answer.is_err(), "P4: what was answered is forgotten: {sent:?}");
-                assert!(cluster.sim.ledger().await.order(&sent.client_order_id).is_none(), "P4: unknown to us: {sent:?}");
+                assert!(
+                    cluster.sim.ledger().await.order(&sent.client_order_id).is_none(),
+                    "P4: unknown to us: {sent:?}"
+                );
                 continue;
             }
             Err(status) => panic!("{status:?}"),

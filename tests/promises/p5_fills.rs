@@ -22,7 +22,11 @@ fn trades(cluster: &Cluster, prefix: &str) -> Flow {
     let prefix = prefix.to_owned();
     Flow::start(&cluster.calls, 3, move |caller, number| {
         let id = format!("{prefix}-{caller}-{number}");
-        if number % 3 == 2 { sell(&id, "BTCUSDT", "0.00015") } else { buy(&id, "BTCUSDT", "12") }
+        if number % 3 == 2 {
+            sell(&id, "BTCUSDT", "0.00015")
+        } else {
+            buy(&id, "BTCUSDT", "12")
+        }
     })
 }
 
@@ -44,7 +48,10 @@ async fn p5_fills_that_come_while_position_is_down_are_in_the_book_when_it_is_ba
         seed.moment(50, 300).await;
         let sent = flow.stop().await;
         let meanwhile = cluster.sim.ledger().await.fills.len() - before;
-        println!("round {round}: {} orders, {meanwhile} fills while position was down", sent.len());
+        println!(
+            "round {round}: {} orders, {meanwhile} fills while position was down",
+            sent.len()
+        );
         cluster.restart(Service::Position).await;
         assert_book_is_the_fold(&cluster, LONG).await;
         cluster.until_opening().await;
@@ -78,7 +85,11 @@ async fn p5_a_crash_at_each_step_of_a_fills_way_counts_it_once() {
         // Delivered again, and counted once.
         until_ok("the gateway knows that position has the fill", LONG, async || {
             let status = cluster.calls.gateway_status().await.map_err(|s| s.to_string())?;
-            if status.fills_undelivered == 0 { Ok(()) } else { Err(format!("{status:?}")) }
+            if status.fills_undelivered == 0 {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
         })
         .await;
         assert_book_is_the_fold(&cluster, LONG).await;
@@ -90,14 +101,20 @@ async fn p5_a_crash_at_each_step_of_a_fills_way_counts_it_once() {
 async fn p5_events_that_come_twice_or_out_of_order_change_nothing() {
     let seed = Seed::of("p5_events_that_come_twice_or_out_of_order_change_nothing");
     let cluster = Cluster::start(THUNES, seed.number).await;
-    cluster.sim.fault(json!({ "kind": "duplicate_stream_event", "count": 0 })).await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "duplicate_stream_event", "count": 0 }))
+        .await;
     resting(&cluster, "twice", "BTCUSDT", "0.01", "59000").await;
     cluster.sim.price("BTCUSDT", "58900").await;
     assert_eq!(until_known_filled(&cluster, "twice").await, OrderState::Filled);
     assert!(cluster.sim.hits("duplicate_stream_event").await > 0);
     cluster.sim.clear_faults().await;
 
-    cluster.sim.fault(json!({ "kind": "reorder_stream_event", "count": 0 })).await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "reorder_stream_event", "count": 0 }))
+        .await;
     resting(&cluster, "out-of-order", "ETHUSDT", "0.1", "2950").await;
     cluster.sim.price("ETHUSDT", "2940").await;
     // Many fills, each an event.
@@ -116,7 +133,11 @@ async fn until_known_filled(cluster: &Cluster, id: &str) -> OrderState {
     until_ok(&format!("{id} has filled"), LONG, async || {
         let order = cluster.calls.order(id).await.map_err(|s| s.to_string())?;
         let state = order.state();
-        if state == OrderState::New { Err("it rests".to_owned()) } else { Ok(state) }
+        if state == OrderState::New {
+            Err("it rests".to_owned())
+        } else {
+            Ok(state)
+        }
     })
     .await
 }
@@ -127,7 +148,10 @@ async fn p5_a_fill_that_a_broken_stream_lost_is_asked_for() {
     let seed = Seed::of("p5_a_fill_that_a_broken_stream_lost_is_asked_for");
     let cluster = Cluster::start(THUNES, seed.number).await;
     resting(&cluster, "lost", "BTCUSDT", "0.01", "59000").await;
-    cluster.sim.fault(json!({ "kind": "drop_stream_event", "count": 0 })).await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "drop_stream_event", "count": 0 }))
+        .await;
     cluster.sim.price("BTCUSDT", "58900").await;
     assert!(cluster.sim.hits("drop_stream_event").await > 0, "the event was lost");
     cluster.sim.clear_faults().await;
@@ -142,7 +166,10 @@ async fn p5_a_fill_that_a_healthy_stream_lost_is_found_and_repaired_by_reconcili
     let seed = Seed::of("p5_a_fill_that_a_healthy_stream_lost_is_found_and_repaired_by_reconciliation");
     let cluster = Cluster::start(THUNES, seed.number).await;
     resting(&cluster, "lost", "BTCUSDT", "0.01", "59000").await;
-    cluster.sim.fault(json!({ "kind": "drop_stream_event", "count": 0 })).await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "drop_stream_event", "count": 0 }))
+        .await;
     cluster.sim.price("BTCUSDT", "58900").await;
     assert!(cluster.sim.hits("drop_stream_event").await > 0, "the event was lost");
     cluster.sim.clear_faults().await;
@@ -150,7 +177,10 @@ async fn p5_a_fill_that_a_healthy_stream_lost_is_found_and_repaired_by_reconcili
     let known_meanwhile = cluster.calls.order("lost").await.expect("known").state() == OrderState::Filled;
     if !known_meanwhile {
         assert_eq!(found.verdict(), ReconcileVerdict::Discrepancies, "{found:#?}");
-        let missed = found.discrepancies.iter().find(|d| d.class() == DiscrepancyClass::MissedFill);
+        let missed = found
+            .discrepancies
+            .iter()
+            .find(|d| d.class() == DiscrepancyClass::MissedFill);
         let missed = missed.unwrap_or_else(|| panic!("P9: it is our own order's fill: {found:#?}"));
         assert!(!missed.cause.is_empty() && !missed.proposed_repair.is_empty() && !missed.exchange_json.is_empty());
         let repaired = cluster.calls.reconcile(true).await.expect("answered");

@@ -26,7 +26,8 @@ fn events(mark: &str, count: usize) -> Vec<NewEvent> {
         reason: format!("line {index} of {mark}"),
         actor: "tester".to_owned(),
         service: "tester".to_owned(),
-        payload_json: serde_json::json!({ "mark": format!("{mark}/{index}"), "filler": "x".repeat(index * 300) }).to_string(),
+        payload_json: serde_json::json!({ "mark": format!("{mark}/{index}"), "filler": "x".repeat(index * 300) })
+            .to_string(),
         ..Default::default()
     };
     (0..count).map(event).collect()
@@ -43,14 +44,22 @@ fn append(calls: &Calls, name: String, stop: CancellationToken) -> JoinHandle<Ve
             }
             let mark = format!("{name}-{number}");
             let count = 1 + number % 5;
-            let request = AppendEventsRequest { events: events(&mark, count), request_id: mark.clone(), ..Default::default() };
+            let request = AppendEventsRequest {
+                events: events(&mark, count),
+                request_id: mark.clone(),
+                ..Default::default()
+            };
             let Ok(answer) = calls.append(request).await else {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 continue;
             };
             for (index, appended) in answer.appended.into_iter().enumerate() {
                 let seq = u64::try_from(appended.seq).expect("counts from 1");
-                all.push(Acknowledged { seq, event_id: appended.event_id, mark: format!("{mark}/{index}") });
+                all.push(Acknowledged {
+                    seq,
+                    event_id: appended.event_id,
+                    mark: format!("{mark}/{index}"),
+                });
             }
         }
         all
@@ -62,7 +71,9 @@ async fn p6_sigkill_under_load_loses_no_acknowledged_event() {
     let mut seed = Seed::of("p6_sigkill_under_load_loses_no_acknowledged_event");
     let cluster = Cluster::start(THUNES, seed.number).await;
     let stop = CancellationToken::new();
-    let writers: Vec<_> = (0..4).map(|n| append(&cluster.calls, format!("w{n}"), stop.clone())).collect();
+    let writers: Vec<_> = (0..4)
+        .map(|n| append(&cluster.calls, format!("w{n}"), stop.clone()))
+        .collect();
     for round in 0..10 {
         let lived = seed.moment(20, 250).await;
         cluster.kill(Service::Audit).await;
@@ -84,7 +95,9 @@ async fn p6_sigkill_under_load_loses_no_acknowledged_event() {
     println!("{} lines, {} acknowledged", trail.lines.len(), acknowledged.len());
     assert!(acknowledged.len() > 100, "audit was under load");
     for one in &acknowledged {
-        let line = trail.line(one.seq).unwrap_or_else(|| panic!("P6: acknowledged and lost: {one:?}"));
+        let line = trail
+            .line(one.seq)
+            .unwrap_or_else(|| panic!("P6: acknowledged and lost: {one:?}"));
         let same = line.event_id == one.event_id && line.payload["mark"] == one.mark.as_str();
         assert!(same, "P6: acknowledged as {one:?}, and there stands {line:?}");
     }
@@ -121,16 +134,26 @@ async fn assert_refuses_to_start(cluster: &Cluster, path: &Path, changed: &[u8],
     let target = cluster.target(Service::Audit);
     target.start().await.expect("started");
     let exit = tokio::time::timeout(Duration::from_secs(10), target.wait_exit()).await;
-    let exit = exit.unwrap_or_else(|_| panic!("P6: {kind}: it serves a log that was changed")).expect("exit");
+    let exit = exit
+        .unwrap_or_else(|_| panic!("P6: {kind}: it serves a log that was changed"))
+        .expect("exit");
     assert_eq!(exit.code, Some(1), "{kind}: {exit}");
     let said = target.log_tail();
     // A log that is shorter than what was durable is called cut, whatever else is wrong with it.
-    let what = if kind == "a removed line" { "it was cut" } else { "was changed outside of this service" };
+    let what = if kind == "a removed line" {
+        "it was cut"
+    } else {
+        "was changed outside of this service"
+    };
     for part in [what, "at byte", "sequence", path.to_str().expect("text")] {
         assert!(said.contains(part), "{kind}: {part:?} is not in {said}");
     }
     assert!(!said.contains("panicked"), "{said}");
-    assert_eq!(std::fs::read(path).expect("the log"), changed, "P6: {kind}: nothing is changed");
+    assert_eq!(
+        std::fs::read(path).expect("the log"),
+        changed,
+        "P6: {kind}: nothing is changed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,13 +161,24 @@ async fn p6_a_log_that_was_changed_is_not_served_and_the_place_is_named() {
     let mut seed = Seed::of("p6_a_log_that_was_changed_is_not_served_and_the_place_is_named");
     let cluster = Cluster::start(THUNES, seed.number).await;
     for batch in 0..12 {
-        let request = AppendEventsRequest { events: events(&format!("b{batch}"), 3), ..Default::default() };
+        let request = AppendEventsRequest {
+            events: events(&format!("b{batch}"), 3),
+            ..Default::default()
+        };
         cluster.calls.append(request).await.expect("appended");
     }
     cluster.kill(Service::Audit).await;
     let path: PathBuf = cluster.data_dir().join("logs/audit_trail.jsonl");
     let intact = std::fs::read(&path).expect("the log");
-    for kind in ["a flipped bit", "a flipped bit", "a flipped bit", "a removed line", "swapped lines", "a doubled line", "another word"] {
+    for kind in [
+        "a flipped bit",
+        "a flipped bit",
+        "a flipped bit",
+        "a removed line",
+        "swapped lines",
+        "a doubled line",
+        "another word",
+    ] {
         let changed = tampered(&intact, kind, &mut seed);
         if changed == intact {
             continue;
@@ -153,10 +187,19 @@ async fn p6_a_log_that_was_changed_is_not_served_and_the_place_is_named() {
         assert_refuses_to_start(&cluster, &path, &changed, kind).await;
     }
     // Cut behind what was acknowledged, at the end of a line, so that every line that is left is good.
-    let end = intact[..intact.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("many lines") + 1;
+    let end = intact[..intact.len() - 1]
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .expect("many lines")
+        + 1;
     std::fs::write(&path, &intact[..end]).expect("written");
     let verified = cluster.thunes(&["audit", "verify"]).await;
-    assert_ne!(verified.exit, Some(0), "P6: lines are missing at the end: {}", verified.out);
+    assert_ne!(
+        verified.exit,
+        Some(0),
+        "P6: lines are missing at the end: {}",
+        verified.out
+    );
 
     std::fs::write(&path, &intact).expect("written");
     cluster.restart(Service::Audit).await;
@@ -169,7 +212,10 @@ async fn p6_a_log_that_was_changed_is_not_served_and_the_place_is_named() {
 async fn p6_a_torn_last_batch_is_set_aside_and_reported() {
     let mut seed = Seed::of("p6_a_torn_last_batch_is_set_aside_and_reported");
     let cluster = Cluster::start(THUNES, seed.number).await;
-    let request = AppendEventsRequest { events: events("before", 3), ..Default::default() };
+    let request = AppendEventsRequest {
+        events: events("before", 3),
+        ..Default::default()
+    };
     cluster.calls.append(request).await.expect("appended");
     cluster.kill(Service::Audit).await;
     let path = cluster.data_dir().join("logs/audit_trail.jsonl");
@@ -183,6 +229,14 @@ async fn p6_a_torn_last_batch_is_set_aside_and_reported() {
         cluster.trail().of_type("AUDIT_TAIL_QUARANTINED").count() == 1
     })
     .await;
-    assert_eq!(cluster.calls.audit_status().await.expect("answered").quarantined_batches, 1);
+    assert_eq!(
+        cluster
+            .calls
+            .audit_status()
+            .await
+            .expect("answered")
+            .quarantined_batches,
+        1
+    );
     cluster.thunes(&["audit", "verify"]).await.assert_exit(0);
 }

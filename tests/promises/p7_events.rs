@@ -14,12 +14,20 @@ async fn until_delivered(cluster: &Cluster) -> Trail {
     until_ok("audit has every event", Duration::from_secs(20), async || {
         let risk = cluster.calls.risk_status().await.map_err(|s| s.to_string())?;
         let gateway = cluster.calls.gateway_status().await.map_err(|s| s.to_string())?;
-        let waiting = (risk.audit_outbox.map(|outbox| outbox.depth), gateway.audit_outbox_depth, gateway.fills_undelivered);
+        let waiting = (
+            risk.audit_outbox.map(|outbox| outbox.depth),
+            gateway.audit_outbox_depth,
+            gateway.fills_undelivered,
+        );
         let fills = cluster.calls.fills().await.map_err(|s| s.to_string())?.len();
         let trail = cluster.trail();
         let recorded = trail.of_type("FILL_RECORDED").count();
         let done = waiting == (Some(0), 0, 0) && recorded >= fills;
-        if done { Ok(trail) } else { Err(format!("{waiting:?} wait, {recorded} of {fills} fills are recorded")) }
+        if done {
+            Ok(trail)
+        } else {
+            Err(format!("{waiting:?} wait, {recorded} of {fills} fills are recorded"))
+        }
     })
     .await
 }
@@ -39,7 +47,11 @@ async fn assert_every_change_is_told(cluster: &Cluster, trail: &Trail, switched:
     for event_type in ["KILL_SWITCH_ACTIVATED", "KILL_SWITCH_DEACTIVATED", "LIMITS_CHANGED"] {
         assert_eq!(trail.of_type(event_type).count(), switched, "P7: {event_type}");
     }
-    let (intents, filled, denied) = (told(trail, "ORDER_INTENT"), told(trail, "ORDER_FILLED"), told(trail, "ORDER_DENIED"));
+    let (intents, filled, denied) = (
+        told(trail, "ORDER_INTENT"),
+        told(trail, "ORDER_FILLED"),
+        told(trail, "ORDER_DENIED"),
+    );
     for order in cluster.calls.orders().await.expect("answered") {
         let id = &order.client_order_id;
         match order.state() {
@@ -52,7 +64,11 @@ async fn assert_every_change_is_told(cluster: &Cluster, trail: &Trail, switched:
         }
     }
     let fills = cluster.calls.fills().await.expect("answered").len();
-    assert_eq!(trail.of_type("FILL_RECORDED").count(), fills, "P7: each fill is told once");
+    assert_eq!(
+        trail.of_type("FILL_RECORDED").count(),
+        fills,
+        "P7: each fill is told once"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,18 +80,42 @@ async fn p7_events_of_the_time_without_audit_arrive_once_and_in_order() {
         cluster.kill(Service::Audit).await;
         let flow = Flow::start(&cluster.calls, 2, move |caller, number| {
             let id = format!("r{round}-{caller}-{number}");
-            if number % 2 == 1 { sell(&id, "BTCUSDT", "0.0001") } else { buy(&id, "BTCUSDT", "12") }
+            if number % 2 == 1 {
+                sell(&id, "BTCUSDT", "0.0001")
+            } else {
+                buy(&id, "BTCUSDT", "12")
+            }
         });
         seed.moment(200, 400).await;
         for _ in 0..2 {
-            assert!(cluster.calls.activate("audit is away", "").await.expect("answered").changed);
-            assert!(cluster.calls.deactivate("audit is away", "").await.expect("answered").changed);
+            assert!(
+                cluster
+                    .calls
+                    .activate("audit is away", "")
+                    .await
+                    .expect("answered")
+                    .changed
+            );
+            assert!(
+                cluster
+                    .calls
+                    .deactivate("audit is away", "")
+                    .await
+                    .expect("answered")
+                    .changed
+            );
             let request = UpdateLimitsRequest {
                 reason: "audit is away".to_owned(),
                 open_positions_max: Some(100 + i64::try_from(switched).expect("few")),
                 ..Default::default()
             };
-            cluster.calls.risk.clone().update_limits(request).await.expect("answered");
+            cluster
+                .calls
+                .risk
+                .clone()
+                .update_limits(request)
+                .await
+                .expect("answered");
             switched += 1;
         }
         seed.moment(100, 200).await;
@@ -102,9 +142,17 @@ async fn p7_an_audit_that_keeps_dying_gets_each_event_once() {
     let cluster = Cluster::start(THUNES, seed.number).await;
     let flow = Flow::start(&cluster.calls, 2, move |caller, number| {
         let id = format!("{caller}-{number}");
-        if number % 2 == 1 { sell(&id, "BTCUSDT", "0.0001") } else { buy(&id, "BTCUSDT", "12") }
+        if number % 2 == 1 {
+            sell(&id, "BTCUSDT", "0.0001")
+        } else {
+            buy(&id, "BTCUSDT", "12")
+        }
     });
-    let places = ["audit.append.after_write=kill@", "audit.append.after_sync=kill@", "audit.append.before_answer=kill@"];
+    let places = [
+        "audit.append.after_write=kill@",
+        "audit.append.after_sync=kill@",
+        "audit.append.before_answer=kill@",
+    ];
     for _ in 0..6 {
         cluster.kill(Service::Audit).await;
         let place = format!("{}{}", seed.pick(&places), seed.between(1, 6));

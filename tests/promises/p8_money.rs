@@ -14,8 +14,37 @@ use crate::THUNES;
 
 fn hostile() -> Vec<String> {
     let mut all: Vec<String> = [
-        "1e5", "1E5", "NaN", "nan", "inf", "-inf", "Infinity", "+1", " 1", "1 ", "1\n", "1,000", "1_000", ".5", "5.", ".", "-",
-        "--1", "1.2.3", "0x10", "١٢", "１２", "½", "1\0", "1;2", "1'2", "-1", "-0.00000001", "null", "{}", "1.",
+        "1e5",
+        "1E5",
+        "NaN",
+        "nan",
+        "inf",
+        "-inf",
+        "Infinity",
+        "+1",
+        " 1",
+        "1 ",
+        "1\n",
+        "1,000",
+        "1_000",
+        ".5",
+        "5.",
+        ".",
+        "-",
+        "--1",
+        "1.2.3",
+        "0x10",
+        "١٢",
+        "１２",
+        "½",
+        "1\0",
+        "1;2",
+        "1'2",
+        "-1",
+        "-0.00000001",
+        "null",
+        "{}",
+        "1.",
     ]
     .map(str::to_owned)
     .into();
@@ -34,14 +63,28 @@ const NOT_POSITIVE: [&str; 4] = ["0", "-0", "0.00", "-0.0"];
 fn assert_names<T: std::fmt::Debug>(what: &str, field: &str, value: &str, answer: Result<T, Status>) {
     let shown: String = value.chars().take(50).collect();
     let status = answer.expect_err(&format!("P8: {what} takes {field} = {shown:?}"));
-    assert_eq!(status.code(), Code::InvalidArgument, "{what} {field} = {shown:?}: {status:?}");
-    let violations = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
+    assert_eq!(
+        status.code(),
+        Code::InvalidArgument,
+        "{what} {field} = {shown:?}: {status:?}"
+    );
+    let violations = status
+        .get_details_bad_request()
+        .map(|details| details.field_violations)
+        .unwrap_or_default();
     let named = violations.iter().find(|violation| violation.field == field);
     let named = named.unwrap_or_else(|| panic!("{what} {field} = {shown:?}: the field is not named: {violations:?}"));
     assert!(!named.description.is_empty(), "the rule is named");
     let info = status.get_details_error_info().expect("a stable reason");
-    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_ARGUMENT", "thunes"));
-    assert!(status.message().len() < 2000, "a hostile value does not flood the answer: {}", status.message().len());
+    assert_eq!(
+        (info.reason.as_str(), info.domain.as_str()),
+        ("INVALID_ARGUMENT", "thunes")
+    );
+    assert!(
+        status.message().len() < 2000,
+        "a hostile value does not flood the answer: {}",
+        status.message().len()
+    );
 }
 
 fn fill(trade_id: i64, price: &str, quantity: &str, quote: &str) -> Fill {
@@ -65,7 +108,12 @@ fn fill(trade_id: i64, price: &str, quantity: &str, quote: &str) -> Fill {
 
 async fn hostile_trades(cluster: &Cluster, value: &str) {
     let text = value.to_owned();
-    let validate = ValidateTradeRequest { symbol: "BTCUSDT".into(), quote_amount: text.clone(), side: 1, strategy_id: String::new() };
+    let validate = ValidateTradeRequest {
+        symbol: "BTCUSDT".into(),
+        quote_amount: text.clone(),
+        side: 1,
+        strategy_id: String::new(),
+    };
     let answer = cluster.calls.risk.clone().validate_trade(validate).await;
     assert_names("ValidateTrade", "quote_amount", value, answer);
     let authorize = AuthorizeOrderRequest {
@@ -79,7 +127,11 @@ async fn hostile_trades(cluster: &Cluster, value: &str) {
     assert_names("AuthorizeOrder", "notional", value, answer);
     let answer = cluster.calls.submit(buy("hostile", "BTCUSDT", value)).await;
     assert_names("SubmitOrder", "quote_amount", value, answer);
-    let order = SubmitOrderRequest { quantity: text.clone(), quote_amount: String::new(), ..buy("hostile", "BTCUSDT", "") };
+    let order = SubmitOrderRequest {
+        quantity: text.clone(),
+        quote_amount: String::new(),
+        ..buy("hostile", "BTCUSDT", "")
+    };
     assert_names("SubmitOrder", "quantity", value, cluster.calls.submit(order).await);
     let order = SubmitOrderRequest {
         quantity: "0.001".into(),
@@ -89,8 +141,17 @@ async fn hostile_trades(cluster: &Cluster, value: &str) {
         ..buy("hostile", "BTCUSDT", "")
     };
     assert_names("SubmitOrder", "limit_price", value, cluster.calls.submit(order).await);
-    let prices = vec![Price { symbol: "BTCUSDT".into(), price: text, at_ms: clock::now_ms() }];
-    let answer = cluster.calls.position.clone().record_prices(RecordPricesRequest { prices }).await;
+    let prices = vec![Price {
+        symbol: "BTCUSDT".into(),
+        price: text,
+        at_ms: clock::now_ms(),
+    }];
+    let answer = cluster
+        .calls
+        .position
+        .clone()
+        .record_prices(RecordPricesRequest { prices })
+        .await;
     assert_names("RecordPrices", "prices[0].price", value, answer);
 }
 
@@ -134,18 +195,48 @@ async fn p8_hostile_decimals_are_refused_by_name_and_change_nothing() {
         assert_names("UpdateLimits", "order_notional_max", value, answer);
     }
     for field in ["quote_amount", "notional"] {
-        let validate = ValidateTradeRequest { symbol: "BTCUSDT".into(), side: 1, ..Default::default() };
-        let authorize = AuthorizeOrderRequest { client_order_id: "h".into(), symbol: "BTCUSDT".into(), side: 1, ..Default::default() };
+        let validate = ValidateTradeRequest {
+            symbol: "BTCUSDT".into(),
+            side: 1,
+            ..Default::default()
+        };
+        let authorize = AuthorizeOrderRequest {
+            client_order_id: "h".into(),
+            symbol: "BTCUSDT".into(),
+            side: 1,
+            ..Default::default()
+        };
         match field {
-            "quote_amount" => assert_names("ValidateTrade", field, "", cluster.calls.risk.clone().validate_trade(validate).await),
-            _ => assert_names("AuthorizeOrder", field, "", cluster.calls.risk.clone().authorize_order(authorize).await),
+            "quote_amount" => assert_names(
+                "ValidateTrade",
+                field,
+                "",
+                cluster.calls.risk.clone().validate_trade(validate).await,
+            ),
+            _ => assert_names(
+                "AuthorizeOrder",
+                field,
+                "",
+                cluster.calls.risk.clone().authorize_order(authorize).await,
+            ),
         }
     }
     let status = cluster.calls.risk_status().await.expect("answered");
-    assert_eq!((status.limits, status.reservations), (limits, 0), "nothing is reserved, no limit has changed");
-    assert_eq!(cluster.calls.positions().await.expect("answered").revision, revision, "the book is as it was");
+    assert_eq!(
+        (status.limits, status.reservations),
+        (limits, 0),
+        "nothing is reserved, no limit has changed"
+    );
+    assert_eq!(
+        cluster.calls.positions().await.expect("answered").revision,
+        revision,
+        "the book is as it was"
+    );
     assert!(cluster.calls.fills().await.expect("answered").is_empty());
-    assert!(cluster.calls.orders().await.expect("answered").is_empty(), "no order is in the journal");
+    assert!(
+        cluster.calls.orders().await.expect("answered").is_empty(),
+        "no order is in the journal"
+    );
     assert!(cluster.sim.ledger().await.orders.is_empty(), "none is at the exchange");
     assert_eq!(cluster.trail().lines.len(), lines, "and there is nothing to tell of");
 }
@@ -155,7 +246,11 @@ async fn p8_sums_are_exact_up_to_the_last_digit_and_beyond_it_an_error() {
     let seed = Seed::of("p8_sums_are_exact_up_to_the_last_digit_and_beyond_it_an_error");
     let cluster = Cluster::start(THUNES, seed.number).await;
     // 10^15 coins at 10^-8, and then a third of a coin's smallest part, as no binary fraction can hold it.
-    cluster.calls.record_fills(vec![fill(1, "0.00000001", "1000000000000000", "10000000")]).await.expect("recorded");
+    cluster
+        .calls
+        .record_fills(vec![fill(1, "0.00000001", "1000000000000000", "10000000")])
+        .await
+        .expect("recorded");
     for trade in 0..30 {
         let tiny = fill(2 + trade, "0.1", "0.1", "0.01");
         cluster.calls.record_fills(vec![tiny]).await.expect("recorded");
@@ -165,11 +260,25 @@ async fn p8_sums_are_exact_up_to_the_last_digit_and_beyond_it_an_error() {
     let revision = cluster.calls.positions().await.expect("answered").revision;
 
     let most = "9".repeat(28);
-    let answer = cluster.calls.record_fills(vec![fill(100, "2", "1", "2"), fill(101, "1", &most, &most)]).await;
+    let answer = cluster
+        .calls
+        .record_fills(vec![fill(100, "2", "1", "2"), fill(101, "1", &most, &most)])
+        .await;
     let status = answer.expect_err("P8: the sum does not fit");
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    assert_eq!((status.code(), reason.as_str()), (Code::OutOfRange, "AMOUNT_OVERFLOW"), "{status:?}");
-    assert_eq!(cluster.calls.positions().await.expect("answered").revision, revision, "all of it or nothing");
+    let reason = status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default();
+    assert_eq!(
+        (status.code(), reason.as_str()),
+        (Code::OutOfRange, "AMOUNT_OVERFLOW"),
+        "{status:?}"
+    );
+    assert_eq!(
+        cluster.calls.positions().await.expect("answered").revision,
+        revision,
+        "all of it or nothing"
+    );
     assert_eq!(book_net(&cluster.calls).await.expect("answered"), net);
     assert_eq!(cluster.calls.fills().await.expect("answered").len(), 31);
 }

@@ -17,15 +17,28 @@ use crate::THUNES;
 fn assert_field<T: Debug>(what: &str, field: &str, answer: Result<T, Status>) {
     let status = answer.expect_err(what);
     assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
-    let violations = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
-    assert!(violations.iter().any(|v| v.field == field), "{what}: {field} is not named: {violations:?}");
-    assert!(status.message().len() < 4000, "{what}: the answer is not flooded: {} bytes", status.message().len());
+    let violations = status
+        .get_details_bad_request()
+        .map(|details| details.field_violations)
+        .unwrap_or_default();
+    assert!(
+        violations.iter().any(|v| v.field == field),
+        "{what}: {field} is not named: {violations:?}"
+    );
+    assert!(
+        status.message().len() < 4000,
+        "{what}: the answer is not flooded: {} bytes",
+        status.message().len()
+    );
 }
 
 fn assert_reused<T: Debug>(what: &str, answer: Result<T, Status>) {
     let status = answer.expect_err(what);
     assert_eq!(status.code(), Code::AlreadyExists, "{what}: {status:?}");
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    let reason = status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default();
     assert_eq!(reason, "REQUEST_ID_REUSED", "{what}: {status:?}");
 }
 
@@ -53,13 +66,49 @@ fn bad_orders() -> Vec<(&'static str, SubmitOrderRequest)> {
         ("side", SubmitOrderRequest { side: 99, ..good() }),
         ("side", SubmitOrderRequest { side: -1, ..good() }),
         ("type", SubmitOrderRequest { r#type: 77, ..good() }),
-        ("time_in_force", SubmitOrderRequest { time_in_force: 77, ..limit_buy("o", "BTCUSDT", "0.001", "59000") }),
-        ("time_in_force", SubmitOrderRequest { time_in_force: TimeInForce::Ioc.into(), ..good() }),
-        ("limit_price", SubmitOrderRequest { limit_price: "1".into(), ..good() }),
+        (
+            "time_in_force",
+            SubmitOrderRequest {
+                time_in_force: 77,
+                ..limit_buy("o", "BTCUSDT", "0.001", "59000")
+            },
+        ),
+        (
+            "time_in_force",
+            SubmitOrderRequest {
+                time_in_force: TimeInForce::Ioc.into(),
+                ..good()
+            },
+        ),
+        (
+            "limit_price",
+            SubmitOrderRequest {
+                limit_price: "1".into(),
+                ..good()
+            },
+        ),
         ("limit_price", limit_buy("o", "BTCUSDT", "0.001", "")),
-        ("quote_amount", SubmitOrderRequest { quantity: "1".into(), ..good() }),
-        ("quantity", SubmitOrderRequest { quote_amount: String::new(), ..good() }),
-        ("strategy_id", SubmitOrderRequest { strategy_id: long, ..good() }),
+        (
+            "quote_amount",
+            SubmitOrderRequest {
+                quantity: "1".into(),
+                ..good()
+            },
+        ),
+        (
+            "quantity",
+            SubmitOrderRequest {
+                quote_amount: String::new(),
+                ..good()
+            },
+        ),
+        (
+            "strategy_id",
+            SubmitOrderRequest {
+                strategy_id: long,
+                ..good()
+            },
+        ),
     ]
 }
 
@@ -75,38 +124,104 @@ async fn wrong_requests_name_the_field_and_change_nothing() {
         assert_field("activate", "reason", cluster.calls.activate(reason, "").await);
         assert_field("deactivate", "reason", cluster.calls.deactivate(reason, "").await);
     }
-    assert_field("activate", "request_id", cluster.calls.activate("why", &"i".repeat(65)).await);
+    assert_field(
+        "activate",
+        "request_id",
+        cluster.calls.activate("why", &"i".repeat(65)).await,
+    );
     assert!(!cluster.calls.risk_status().await.expect("answered").kill_switch_active);
-    let trade = ValidateTradeRequest { symbol: "BTCUSDT".into(), quote_amount: "1".into(), side: 42, strategy_id: String::new() };
-    assert_field("validate", "side", cluster.calls.risk.clone().validate_trade(trade).await);
-    let unknown = cluster.calls.validate("NOSUCHUSDT", "100", Side::Buy).await.expect("it is well formed");
-    assert_eq!((unknown.valid, unknown.reason_code.as_str()), (false, "SYMBOL_NOT_ALLOWED"));
+    let trade = ValidateTradeRequest {
+        symbol: "BTCUSDT".into(),
+        quote_amount: "1".into(),
+        side: 42,
+        strategy_id: String::new(),
+    };
+    assert_field(
+        "validate",
+        "side",
+        cluster.calls.risk.clone().validate_trade(trade).await,
+    );
+    let unknown = cluster
+        .calls
+        .validate("NOSUCHUSDT", "100", Side::Buy)
+        .await
+        .expect("it is well formed");
+    assert_eq!(
+        (unknown.valid, unknown.reason_code.as_str()),
+        (false, "SYMBOL_NOT_ALLOWED")
+    );
 
     let mut gateway = cluster.calls.gateway.clone();
-    let page = ListOrdersRequest { page_size: -1, ..Default::default() };
-    assert_field("orders", "page_size", gateway.list_orders(page).await);
-    let page = ListOrdersRequest { page_token: "garbage".into(), ..Default::default() };
-    assert_field("orders", "page_token", gateway.list_orders(page).await);
-    let mut position = cluster.calls.position.clone();
-    let page = ListFillsRequest { page_size: 5000, ..Default::default() };
-    assert_field("fills", "page_size", position.list_fills(page).await);
-    assert_field("fills", "fills", position.record_fills(RecordFillsRequest { fills: vec![] }).await);
-    let fills = vec![Fill::default(); 501];
-    assert_field("fills", "fills", position.record_fills(RecordFillsRequest { fills }).await);
-    let mut audit = cluster.calls.audit.clone();
-    let page = QueryEventsRequest { page_size: 5000, ..Default::default() };
-    assert_field("query", "page_size", audit.query_events(page).await);
-    let event = |event_type: &str, payload: &str| AppendEventsRequest {
-        events: vec![NewEvent { event_type: event_type.into(), payload_json: payload.into(), ..Default::default() }],
+    let page = ListOrdersRequest {
+        page_size: -1,
         ..Default::default()
     };
-    assert_field("append", "events[0].event_type", audit.append_events(event("lower case", "{}")).await);
-    assert_field("append", "events[0].payload_json", audit.append_events(event("GOOD", "[1]")).await);
-    assert_field("append", "events[0].payload_json", audit.append_events(event("GOOD", "{\"a\":")).await);
+    assert_field("orders", "page_size", gateway.list_orders(page).await);
+    let page = ListOrdersRequest {
+        page_token: "garbage".into(),
+        ..Default::default()
+    };
+    assert_field("orders", "page_token", gateway.list_orders(page).await);
+    let mut position = cluster.calls.position.clone();
+    let page = ListFillsRequest {
+        page_size: 5000,
+        ..Default::default()
+    };
+    assert_field("fills", "page_size", position.list_fills(page).await);
+    assert_field(
+        "fills",
+        "fills",
+        position.record_fills(RecordFillsRequest { fills: vec![] }).await,
+    );
+    let fills = vec![Fill::default(); 501];
+    assert_field(
+        "fills",
+        "fills",
+        position.record_fills(RecordFillsRequest { fills }).await,
+    );
+    let mut audit = cluster.calls.audit.clone();
+    let page = QueryEventsRequest {
+        page_size: 5000,
+        ..Default::default()
+    };
+    assert_field("query", "page_size", audit.query_events(page).await);
+    let event = |event_type: &str, payload: &str| AppendEventsRequest {
+        events: vec![NewEvent {
+            event_type: event_type.into(),
+            payload_json: payload.into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    assert_field(
+        "append",
+        "events[0].event_type",
+        audit.append_events(event("lower case", "{}")).await,
+    );
+    assert_field(
+        "append",
+        "events[0].payload_json",
+        audit.append_events(event("GOOD", "[1]")).await,
+    );
+    assert_field(
+        "append",
+        "events[0].payload_json",
+        audit.append_events(event("GOOD", "{\"a\":")).await,
+    );
 
     // Larger than any message may be.
-    let huge = cluster.calls.activate(&"x".repeat(3 * 1024 * 1024), "").await.expect_err("too large");
-    assert!(matches!(huge.code(), Code::OutOfRange | Code::ResourceExhausted | Code::InvalidArgument), "{huge:?}");
+    let huge = cluster
+        .calls
+        .activate(&"x".repeat(3 * 1024 * 1024), "")
+        .await
+        .expect_err("too large");
+    assert!(
+        matches!(
+            huge.code(),
+            Code::OutOfRange | Code::ResourceExhausted | Code::InvalidArgument
+        ),
+        "{huge:?}"
+    );
     assert_all_alive(&cluster);
 }
 
@@ -120,7 +235,14 @@ async fn a_request_id_means_one_request() {
     // The same decision; what it says of the fence is as of now.
     let told = |answer: &ActivateKillSwitchResponse| {
         let gateways: Vec<_> = answer.gateways.iter().map(|gateway| gateway.id.clone()).collect();
-        (answer.active, answer.epoch, answer.changed, answer.reason.clone(), answer.activated_at_ms, gateways)
+        (
+            answer.active,
+            answer.epoch,
+            answer.changed,
+            answer.reason.clone(),
+            answer.activated_at_ms,
+            gateways,
+        )
     };
     assert_eq!(told(&first), told(&again));
     assert_reused("activate", calls.activate("two", "a").await);
@@ -138,11 +260,28 @@ async fn a_request_id_means_one_request() {
         ..Default::default()
     };
     calls.risk.clone().update_limits(limits(7)).await.expect("answered");
-    calls.risk.clone().update_limits(limits(7)).await.expect("the same again");
-    assert_reused("limits", calls.risk.clone().update_limits(limits(8)).await.map(Response::into_inner));
+    calls
+        .risk
+        .clone()
+        .update_limits(limits(7))
+        .await
+        .expect("the same again");
+    assert_reused(
+        "limits",
+        calls
+            .risk
+            .clone()
+            .update_limits(limits(8))
+            .await
+            .map(Response::into_inner),
+    );
 
     let append = |word: &str| AppendEventsRequest {
-        events: vec![NewEvent { event_type: "WORD".into(), reason: word.into(), ..Default::default() }],
+        events: vec![NewEvent {
+            event_type: "WORD".into(),
+            reason: word.into(),
+            ..Default::default()
+        }],
         request_id: "e".into(),
         ..Default::default()
     };
@@ -153,16 +292,38 @@ async fn a_request_id_means_one_request() {
 
     let baseline = |free: &str| RecordBaselineRequest {
         account: "another".into(),
-        balances: vec![Balance { asset: "USDT".into(), free: free.into(), locked: "0".into() }],
+        balances: vec![Balance {
+            asset: "USDT".into(),
+            free: free.into(),
+            locked: "0".into(),
+        }],
         taken_at_ms: clock::now_ms() - 1000,
         reason: "why".into(),
         request_id: "b".into(),
         ..Default::default()
     };
     let good = baseline("1");
-    calls.position.clone().record_baseline(good.clone()).await.expect("answered");
-    calls.position.clone().record_baseline(good).await.expect("the same again");
-    assert_reused("baseline", calls.position.clone().record_baseline(baseline("2")).await.map(Response::into_inner));
+    calls
+        .position
+        .clone()
+        .record_baseline(good.clone())
+        .await
+        .expect("answered");
+    calls
+        .position
+        .clone()
+        .record_baseline(good)
+        .await
+        .expect("the same again");
+    assert_reused(
+        "baseline",
+        calls
+            .position
+            .clone()
+            .record_baseline(baseline("2"))
+            .await
+            .map(Response::into_inner),
+    );
     assert_all_alive(&cluster);
 }
 
@@ -172,11 +333,24 @@ async fn a_request_id_means_one_reconciliation() {
     let seed = Seed::of("a_request_id_means_one_reconciliation");
     let cluster = Cluster::start(THUNES, seed.number).await;
     let reconcile = async |repair| {
-        let request = ReconcileRequest { repair, reason: "why".into(), request_id: "r".into() };
-        cluster.calls.gateway.clone().reconcile(request).await.map(Response::into_inner)
+        let request = ReconcileRequest {
+            repair,
+            reason: "why".into(),
+            request_id: "r".into(),
+        };
+        cluster
+            .calls
+            .gateway
+            .clone()
+            .reconcile(request)
+            .await
+            .map(Response::into_inner)
     };
     let first = reconcile(false).await.expect("answered");
     let again = reconcile(false).await.expect("answered");
-    assert_eq!(first.started_at_ms, again.started_at_ms, "the same id gives the same answer");
+    assert_eq!(
+        first.started_at_ms, again.started_at_ms,
+        "the same id gives the same answer"
+    );
     assert_reused("reconcile", reconcile(true).await);
 }

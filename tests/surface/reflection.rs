@@ -19,13 +19,18 @@ const SERVERS: [(Service, &str); 5] = [
 ];
 
 fn with_orchestrator(plan: Plan) -> Plan {
-    Plan { drill_orchestrator: true, ..plan }
+    Plan {
+        drill_orchestrator: true,
+        ..plan
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_we_did_not_write_finds_everything_through_reflection() {
     let install = "pip install grpcio grpcio-reflection grpcio-status";
-    let Some(python) = python_with("grpc, grpc_reflection, grpc_status", install).await else { return };
+    let Some(python) = python_with("grpc, grpc_reflection, grpc_status", install).await else {
+        return;
+    };
     let seed = Seed::of("a_client_that_we_did_not_write_finds_everything_through_reflection");
     let cluster = Cluster::start_with(THUNES, seed.number, with_orchestrator).await;
     let servers = SERVERS.map(|(service, name)| {
@@ -33,10 +38,24 @@ async fn a_client_that_we_did_not_write_finds_everything_through_reflection() {
         format!("{name}={}", url.strip_prefix("http://").expect("plain HTTP"))
     });
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients/grpc_reflection_client.py");
-    let run = Command::new(&python).arg(script).args(servers).env("NO_PROXY", "127.0.0.1").kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(60), run).await.expect("it ends").expect("python runs");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.trim_end().ends_with("ok"), "{out}\n{err}");
+    let run = Command::new(&python)
+        .arg(script)
+        .args(servers)
+        .env("NO_PROXY", "127.0.0.1")
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), run)
+        .await
+        .expect("it ends")
+        .expect("python runs");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && out.trim_end().ends_with("ok"),
+        "{out}\n{err}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,7 +71,9 @@ async fn watching_begins_with_a_snapshot_and_goes_on_with_changes_and_heartbeats
         .expect("answered")
         .into_inner();
     let mut next = async || {
-        let message = tokio::time::timeout(Duration::from_secs(5), stream.message()).await.expect("something comes");
+        let message = tokio::time::timeout(Duration::from_secs(5), stream.message())
+            .await
+            .expect("something comes");
         message.expect("no error").expect("it does not end")
     };
     let snapshot = next().await;

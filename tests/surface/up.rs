@@ -39,7 +39,11 @@ impl Up {
         until_ok("everything is up", LONG, async || {
             let endpoints = up.endpoints().map_err(|e| format!("{e}: {}", up.log()))?;
             let all = endpoints.services.values().all(|service| service.pid.is_some());
-            if all && up.log().contains("Ctrl-C stops everything") { Ok(()) } else { Err(up.log()) }
+            if all && up.log().contains("Ctrl-C stops everything") {
+                Ok(())
+            } else {
+                Err(up.log())
+            }
         })
         .await;
         up
@@ -58,7 +62,12 @@ impl Up {
     }
 
     fn pids(&self) -> Vec<u32> {
-        self.endpoints().expect("it runs").services.values().filter_map(|service| service.pid).collect()
+        self.endpoints()
+            .expect("it runs")
+            .services
+            .values()
+            .filter_map(|service| service.pid)
+            .collect()
     }
 
     async fn run(&self, args: &[&str]) -> Said {
@@ -68,7 +77,10 @@ impl Up {
     }
 
     fn signal(&self, name: &str, pid: u32) {
-        let sent = Command::new("kill").args([name, &pid.to_string()]).status().expect("kill");
+        let sent = Command::new("kill")
+            .args([name, &pid.to_string()])
+            .status()
+            .expect("kill");
         assert!(sent.success());
     }
 }
@@ -83,7 +95,8 @@ impl Drop for Up {
 async fn until_gone(pids: &[u32]) {
     until("no process is left", LONG, async || {
         // Nobody may be there to reap it in a container without an init: a zombie has ended, too.
-        pids.iter().all(|pid| matches!(process_state(*pid), ProcessState::Gone | ProcessState::Zombie))
+        pids.iter()
+            .all(|pid| matches!(process_state(*pid), ProcessState::Gone | ProcessState::Zombie))
     })
     .await;
 }
@@ -98,12 +111,22 @@ async fn up_restarts_what_crashes_and_sigkill_of_it_leaves_no_process() {
     }
     // The default limits and walking prices: what a newcomer types works.
     until_ok("the first trade passes", LONG, async || {
-        let said = up.run(&["trade", "--symbol", "BTCUSDT", "--side", "BUY", "--amount", "100"]).await;
-        if said.exit == Some(0) { Ok(()) } else { Err(format!("{said:?}")) }
+        let said = up
+            .run(&["trade", "--symbol", "BTCUSDT", "--side", "BUY", "--amount", "100"])
+            .await;
+        if said.exit == Some(0) {
+            Ok(())
+        } else {
+            Err(format!("{said:?}"))
+        }
     })
     .await;
-    up.run(&["kill-switch", "activate", "--reason", "before the crash"]).await.assert_exit(0);
-    let risk = up.endpoints().expect("it runs").services["risk"].pid.expect("risk runs");
+    up.run(&["kill-switch", "activate", "--reason", "before the crash"])
+        .await
+        .assert_exit(0);
+    let risk = up.endpoints().expect("it runs").services["risk"]
+        .pid
+        .expect("risk runs");
     up.signal("-KILL", risk);
     until_ok("risk is back, and remembers", LONG, async || {
         let now = up.endpoints().map_err(|e| e.to_string())?.services["risk"].pid;
@@ -131,13 +154,21 @@ async fn up_restarts_what_crashes_and_sigkill_of_it_leaves_no_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn up_ends_in_order_at_sigterm_and_the_state_is_there_at_the_next_start() {
     let mut up = Up::start().await;
-    up.run(&["kill-switch", "activate", "--reason", "for the night"]).await.assert_exit(0);
+    up.run(&["kill-switch", "activate", "--reason", "for the night"])
+        .await
+        .assert_exit(0);
     let pids = up.pids();
     up.signal("-TERM", up.child.id());
-    until("it has ended", LONG, async || up.child.try_wait().expect("waited").is_some()).await;
+    until("it has ended", LONG, async || {
+        up.child.try_wait().expect("waited").is_some()
+    })
+    .await;
     assert_eq!(up.child.wait().expect("reaped").code(), Some(0), "{}", up.log());
     until_gone(&pids).await;
     assert!(up.log().contains("All services have ended"), "{}", up.log());
-    up.run(&["kill-switch", "status"]).await.assert_exit(1).assert_says("no environment runs");
+    up.run(&["kill-switch", "status"])
+        .await
+        .assert_exit(1)
+        .assert_says("no environment runs");
     up.run(&["audit", "verify"]).await.assert_exit(0);
 }

@@ -78,13 +78,27 @@ impl Calls {
     pub async fn activate(&self, reason: &str, request_id: &str) -> Result<risk::ActivateKillSwitchResponse, Status> {
         let (reason, request_id) = (reason.to_owned(), request_id.to_owned());
         let request = risk::ActivateKillSwitchRequest { reason, request_id };
-        Ok(self.risk.clone().activate_kill_switch(deadline(request, SWITCH)).await?.into_inner())
+        Ok(self
+            .risk
+            .clone()
+            .activate_kill_switch(deadline(request, SWITCH))
+            .await?
+            .into_inner())
     }
 
-    pub async fn deactivate(&self, reason: &str, request_id: &str) -> Result<risk::DeactivateKillSwitchResponse, Status> {
+    pub async fn deactivate(
+        &self,
+        reason: &str,
+        request_id: &str,
+    ) -> Result<risk::DeactivateKillSwitchResponse, Status> {
         let (reason, request_id) = (reason.to_owned(), request_id.to_owned());
         let request = risk::DeactivateKillSwitchRequest { reason, request_id };
-        Ok(self.risk.clone().deactivate_kill_switch(deadline(request, SWITCH)).await?.into_inner())
+        Ok(self
+            .risk
+            .clone()
+            .deactivate_kill_switch(deadline(request, SWITCH))
+            .await?
+            .into_inner())
     }
 
     pub async fn risk_status(&self) -> Result<risk::GetRiskStatusResponse, Status> {
@@ -99,11 +113,21 @@ impl Calls {
             side: side.into(),
             strategy_id: String::new(),
         };
-        Ok(self.risk.clone().validate_trade(deadline(request, ASK)).await?.into_inner())
+        Ok(self
+            .risk
+            .clone()
+            .validate_trade(deadline(request, ASK))
+            .await?
+            .into_inner())
     }
 
     pub async fn submit(&self, order: gateway::SubmitOrderRequest) -> Result<gateway::SubmitOrderResponse, Status> {
-        Ok(self.gateway.clone().submit_order(deadline(order, ORDER)).await?.into_inner())
+        Ok(self
+            .gateway
+            .clone()
+            .submit_order(deadline(order, ORDER))
+            .await?
+            .into_inner())
     }
 
     /// Submits an order and gives it as the gateway knows it then.
@@ -112,14 +136,26 @@ impl Calls {
     /// When the gateway does not answer.
     pub async fn order_now(&self, order: gateway::SubmitOrderRequest) -> gateway::Order {
         let id = order.client_order_id.clone();
-        let answer = self.submit(order).await.unwrap_or_else(|status| panic!("order {id}: {status:?}"));
+        let answer = self
+            .submit(order)
+            .await
+            .unwrap_or_else(|status| panic!("order {id}: {status:?}"));
         answer.order.expect("an answer holds the order")
     }
 
     pub async fn order(&self, client_order_id: &str) -> Result<gateway::Order, Status> {
-        let request = gateway::GetOrderRequest { client_order_id: client_order_id.to_owned() };
-        let answer = self.gateway.clone().get_order(deadline(request, ASK)).await?.into_inner();
-        answer.order.ok_or_else(|| Status::internal("the answer holds no order"))
+        let request = gateway::GetOrderRequest {
+            client_order_id: client_order_id.to_owned(),
+        };
+        let answer = self
+            .gateway
+            .clone()
+            .get_order(deadline(request, ASK))
+            .await?
+            .into_inner();
+        answer
+            .order
+            .ok_or_else(|| Status::internal("the answer holds no order"))
     }
 
     /// Every order of the journal.
@@ -127,8 +163,17 @@ impl Calls {
         let mut orders = Vec::new();
         let mut page_token = String::new();
         for _ in 0..PAGES_MAX {
-            let request = gateway::ListOrdersRequest { page_size: 500, page_token, ..Default::default() };
-            let page = self.gateway.clone().list_orders(deadline(request, ASK)).await?.into_inner();
+            let request = gateway::ListOrdersRequest {
+                page_size: 500,
+                page_token,
+                ..Default::default()
+            };
+            let page = self
+                .gateway
+                .clone()
+                .list_orders(deadline(request, ASK))
+                .await?
+                .into_inner();
             orders.extend(page.orders);
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -144,8 +189,17 @@ impl Calls {
     }
 
     pub async fn reconcile(&self, repair: bool) -> Result<gateway::ReconcileResponse, Status> {
-        let request = gateway::ReconcileRequest { repair, reason: "a test looks".to_owned(), request_id: String::new() };
-        Ok(self.gateway.clone().reconcile(deadline(request, Duration::from_secs(60))).await?.into_inner())
+        let request = gateway::ReconcileRequest {
+            repair,
+            reason: "a test looks".to_owned(),
+            request_id: String::new(),
+        };
+        Ok(self
+            .gateway
+            .clone()
+            .reconcile(deadline(request, Duration::from_secs(60)))
+            .await?
+            .into_inner())
     }
 
     /// The book: open positions, and those that are flat now.
@@ -159,8 +213,17 @@ impl Calls {
         let mut fills = Vec::new();
         let mut page_token = String::new();
         for _ in 0..PAGES_MAX {
-            let request = position::ListFillsRequest { page_size: 1000, page_token, ..Default::default() };
-            let page = self.position.clone().list_fills(deadline(request, ASK)).await?.into_inner();
+            let request = position::ListFillsRequest {
+                page_size: 1000,
+                page_token,
+                ..Default::default()
+            };
+            let page = self
+                .position
+                .clone()
+                .list_fills(deadline(request, ASK))
+                .await?
+                .into_inner();
             fills.extend(page.fills);
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -176,7 +239,12 @@ impl Calls {
     }
 
     pub async fn append(&self, request: audit::AppendEventsRequest) -> Result<audit::AppendEventsResponse, Status> {
-        Ok(self.audit.clone().append_events(deadline(request, ASK)).await?.into_inner())
+        Ok(self
+            .audit
+            .clone()
+            .append_events(deadline(request, ASK))
+            .await?
+            .into_inner())
     }
 
     pub async fn audit_status(&self) -> Result<audit::GetAuditStatusResponse, Status> {

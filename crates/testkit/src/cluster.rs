@@ -50,7 +50,9 @@ impl Cluster {
     pub async fn start_with(program: &str, seed: u64, change: impl FnOnce(Plan) -> Plan) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let plan = sabotaged(change(roomy(Plan::isolated(program, folder.path().join("data"), seed))));
-        let env = Environment::start(plan).await.unwrap_or_else(|error| panic!("no environment: {error}"));
+        let env = Environment::start(plan)
+            .await
+            .unwrap_or_else(|error| panic!("no environment: {error}"));
         let url = |service| env.url(service);
         let calls = Calls::new(
             &url(Service::Risk),
@@ -59,7 +61,12 @@ impl Cluster {
             &url(Service::ExchangeGateway),
         );
         let sim = Sim::new(&env.admin_url());
-        let cluster = Self { env, calls, sim, folder };
+        let cluster = Self {
+            env,
+            calls,
+            sim,
+            folder,
+        };
         cluster.until_opening().await;
         cluster
     }
@@ -105,13 +112,19 @@ impl Cluster {
     /// # Panics
     /// When it does not run.
     pub async fn kill(&self, service: Service) {
-        self.env.kill(service).await.unwrap_or_else(|error| panic!("{service}: {error}"));
+        self.env
+            .kill(service)
+            .await
+            .unwrap_or_else(|error| panic!("{service}: {error}"));
     }
 
     /// # Panics
     /// When it does not become ready.
     pub async fn restart(&self, service: Service) {
-        self.env.restart(service).await.unwrap_or_else(|error| panic!("{service}: {error}"));
+        self.env
+            .restart(service)
+            .await
+            .unwrap_or_else(|error| panic!("{service}: {error}"));
     }
 
     /// Kills whatever runs and starts all services again.
@@ -121,7 +134,10 @@ impl Cluster {
     pub async fn restart_all(&self) {
         self.env.kill_all().await;
         let all = self.env.services();
-        self.env.restart_many(&all).await.unwrap_or_else(|error| panic!("restart: {error}"));
+        self.env
+            .restart_many(&all)
+            .await
+            .unwrap_or_else(|error| panic!("restart: {error}"));
     }
 
     /// Starts it again with failpoints; it must be down.
@@ -129,7 +145,9 @@ impl Cluster {
     /// # Panics
     /// When it does not become ready.
     pub async fn restart_with(&self, service: Service, failpoints: &str) {
-        self.env.set_failpoints(service, failpoints).expect("this environment has every service");
+        self.env
+            .set_failpoints(service, failpoints)
+            .expect("this environment has every service");
         self.restart(service).await;
     }
 

@@ -19,7 +19,13 @@ impl Said {
     /// # Panics
     /// When it ended otherwise, or panicked.
     pub fn assert_exit(&self, code: i32) -> &Self {
-        assert_eq!(self.exit, Some(code), "standard output:\n{}\nstandard error:\n{}", self.out, self.err);
+        assert_eq!(
+            self.exit,
+            Some(code),
+            "standard output:\n{}\nstandard error:\n{}",
+            self.out,
+            self.err
+        );
         assert!(!self.err.contains("panicked"), "{}", self.err);
         self
     }
@@ -28,7 +34,11 @@ impl Said {
     /// When it said nothing of the kind.
     pub fn assert_says(&self, part: &str) -> &Self {
         let said = self.out.contains(part) || self.err.contains(part);
-        assert!(said, "{part:?} is not in\nstandard output:\n{}\nstandard error:\n{}", self.out, self.err);
+        assert!(
+            said,
+            "{part:?} is not in\nstandard output:\n{}\nstandard error:\n{}",
+            self.out, self.err
+        );
         self
     }
 
@@ -50,9 +60,15 @@ pub async fn thunes(program: &Path, folder: &Path, args: &[&str]) -> Said {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("THUNES_")) {
         command.env_remove(name);
     }
-    command.args(args).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     let output = tokio::time::timeout(WITHIN, command.output()).await;
-    let output = output.unwrap_or_else(|_| panic!("{args:?} does not end")).expect("the binary runs");
+    let output = output
+        .unwrap_or_else(|_| panic!("{args:?} does not end"))
+        .expect("the binary runs");
     Said {
         exit: output.status.code(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

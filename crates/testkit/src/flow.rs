@@ -40,7 +40,12 @@ impl Flow {
                     let answer = calls.submit(request).await;
                     let failed = answer.is_err();
                     let answered_at_ms = clock::now_ms();
-                    all.push(Sent { client_order_id, sent_at_ms, answered_at_ms, answer });
+                    all.push(Sent {
+                        client_order_id,
+                        sent_at_ms,
+                        answered_at_ms,
+                        answer,
+                    });
                     if failed {
                         // A service that is down is not to be hammered.
                         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -8,7 +8,9 @@ const SETTINGS_ENV: &str = "THUNES_TEST_SETTINGS";
 fn entries(variable: &str) -> Vec<(Service, String)> {
     let text = std::env::var(variable).unwrap_or_default();
     let entry = |entry: &str| {
-        let (service, rest) = entry.split_once(':').unwrap_or_else(|| panic!("{variable}: {entry:?} names no service"));
+        let (service, rest) = entry
+            .split_once(':')
+            .unwrap_or_else(|| panic!("{variable}: {entry:?} names no service"));
         let known = Service::parse(service).unwrap_or_else(|| panic!("{variable}: there is no service {service:?}"));
         (known, rest.to_owned())
     };
@@ -26,7 +28,9 @@ pub(crate) fn sabotaged(mut plan: Plan) -> Plan {
     }
     for (service, setting) in entries(SETTINGS_ENV) {
         println!("broken on purpose: {service} {setting}");
-        let (key, value) = setting.split_once('=').unwrap_or_else(|| panic!("{SETTINGS_ENV}: {setting:?} has no value"));
+        let (key, value) = setting
+            .split_once('=')
+            .unwrap_or_else(|| panic!("{SETTINGS_ENV}: {setting:?} has no value"));
         plan = plan.setting(service, key, value);
     }
     plan

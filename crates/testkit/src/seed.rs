@@ -18,7 +18,9 @@ impl Seed {
     pub fn of(test: &str) -> Self {
         let named = std::env::var(SEED_ENV).ok();
         let number = match &named {
-            Some(text) => text.parse().unwrap_or_else(|_| panic!("{SEED_ENV}={text:?} is no number")),
+            Some(text) => text
+                .parse()
+                .unwrap_or_else(|_| panic!("{SEED_ENV}={text:?} is no number")),
             None => rand::rng().random_range(1..1_000_000),
         };
         println!("{test}: seed {number} ({SEED_ENV}={number} repeats it)");

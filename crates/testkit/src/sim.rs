@@ -75,14 +75,24 @@ impl Ledger {
     /// # Panics
     /// When it accepted two: an id makes at most one order.
     pub fn order(&self, client_order_id: &str) -> Option<&LedgerOrder> {
-        let of: Vec<_> = self.orders.iter().filter(|o| o.client_order_id == client_order_id).collect();
-        assert!(of.len() <= 1, "P4: the exchange has {} orders of id {client_order_id}: {of:#?}", of.len());
+        let of: Vec<_> = self
+            .orders
+            .iter()
+            .filter(|o| o.client_order_id == client_order_id)
+            .collect();
+        assert!(
+            of.len() <= 1,
+            "P4: the exchange has {} orders of id {client_order_id}: {of:#?}",
+            of.len()
+        );
         of.first().copied()
     }
 
     /// Orders that open positions.
     pub fn buys(&self) -> impl Iterator<Item = &LedgerOrder> {
-        self.orders.iter().filter(|order| order.side == "BUY" && !order.external)
+        self.orders
+            .iter()
+            .filter(|order| order.side == "BUY" && !order.external)
     }
 
     /// Asserts that no id made two orders.
@@ -105,7 +115,11 @@ impl Sim {
             .expect("ring has the default protocol versions")
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
-        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).tls_backend_preconfigured(tls).build();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(TIMEOUT)
+            .tls_backend_preconfigured(tls)
+            .build();
         Self {
             admin_url: admin_url.to_owned(),
             http: http.expect("a client without proxies and files cannot fail to build"),
@@ -153,12 +167,17 @@ impl Sim {
 
     /// Moves the last price; resting orders match at once.
     pub async fn price(&self, symbol: &str, price: &str) {
-        self.post("/admin/price", json!({ "symbol": symbol, "price": price })).await;
+        self.post("/admin/price", json!({ "symbol": symbol, "price": price }))
+            .await;
     }
 
     /// Somebody else trades this account at the exchange.
     pub async fn external_trade(&self, symbol: &str, side: &str, quantity: &str) {
-        self.post("/admin/external-trade", json!({ "symbol": symbol, "side": side, "quantity": quantity })).await;
+        self.post(
+            "/admin/external-trade",
+            json!({ "symbol": symbol, "side": side, "quantity": quantity }),
+        )
+        .await;
     }
 }
 
@@ -172,7 +191,8 @@ mod tests {
                 "executed_qty": "1", "accepted_at_ms": 1, "signed_timestamp_ms": 1, "external": false })
         };
         let orders: Vec<_> = ids.iter().map(order).collect();
-        serde_json::from_value(json!({ "orders": orders, "fills": [], "balances": {}, "refused": [] })).expect("a ledger")
+        serde_json::from_value(json!({ "orders": orders, "fills": [], "balances": {}, "refused": [] }))
+            .expect("a ledger")
     }
 
     #[test]

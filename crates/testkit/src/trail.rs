@@ -26,11 +26,21 @@ impl Trail {
     /// When a line is no JSON, is cut short, or does not count on from the one before (P6).
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        assert!(text.is_empty() || text.ends_with('\n'), "P6: the last line is cut short: {:?}", text.lines().last());
+        assert!(
+            text.is_empty() || text.ends_with('\n'),
+            "P6: the last line is cut short: {:?}",
+            text.lines().last()
+        );
         let mut lines = Vec::new();
         for (index, raw) in text.lines().enumerate() {
-            let line: Value = serde_json::from_str(raw).unwrap_or_else(|e| panic!("P6: line {}: {e}: {raw}", index + 1));
-            let text = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("P6: no {key}: {raw}")).to_owned();
+            let line: Value =
+                serde_json::from_str(raw).unwrap_or_else(|e| panic!("P6: line {}: {e}: {raw}", index + 1));
+            let text = |key: &str| {
+                line[key]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("P6: no {key}: {raw}"))
+                    .to_owned()
+            };
             let seq = line["seq"].as_u64().unwrap_or_else(|| panic!("P6: no seq: {raw}"));
             assert_eq!(seq, index as u64 + 1, "P6: the numbers do not count on: {raw}");
             lines.push(Line {
@@ -46,7 +56,8 @@ impl Trail {
 
     /// The line of that number.
     pub fn line(&self, seq: u64) -> Option<&Line> {
-        seq.checked_sub(1).and_then(|index| self.lines.get(usize::try_from(index).ok()?))
+        seq.checked_sub(1)
+            .and_then(|index| self.lines.get(usize::try_from(index).ok()?))
     }
 
     pub fn of_type<'a>(&'a self, event_type: &'a str) -> impl Iterator<Item = &'a Line> {
@@ -62,13 +73,22 @@ impl Trail {
         let mut last: BTreeMap<String, u64> = BTreeMap::new();
         for line in &self.lines {
             let parts: Vec<&str> = line.event_id.split(':').collect();
-            let [producer, incarnation, number] = parts[..] else { continue };
+            let [producer, incarnation, number] = parts[..] else {
+                continue;
+            };
             if producer == "req" {
                 continue;
             }
-            let number: u64 = number.parse().unwrap_or_else(|_| panic!("P7: event id {}", line.event_id));
+            let number: u64 = number
+                .parse()
+                .unwrap_or_else(|_| panic!("P7: event id {}", line.event_id));
             let before = last.entry(format!("{producer}:{incarnation}")).or_default();
-            assert_eq!(number, *before + 1, "P7: after {before} of {producer} comes {}", line.event_id);
+            assert_eq!(
+                number,
+                *before + 1,
+                "P7: after {before} of {producer} comes {}",
+                line.event_id
+            );
             *before = number;
         }
         last
@@ -87,12 +107,15 @@ mod tests {
             service: "risk".to_owned(),
             payload: Value::Null,
         };
-        Trail { lines: ids.iter().enumerate().map(line).collect() }
+        Trail {
+            lines: ids.iter().enumerate().map(line).collect(),
+        }
     }
 
     #[test]
     fn p7_producers_count_each_for_himself() {
-        let counts = trail(&["risk:a:1", "position:b:1", "own", "req:x:0", "risk:a:2"]).assert_each_producer_counts_on();
+        let counts =
+            trail(&["risk:a:1", "position:b:1", "own", "req:x:0", "risk:a:2"]).assert_each_producer_counts_on();
         assert_eq!((counts["risk:a"], counts["position:b"]), (2, 1));
     }
 

@@ -27,6 +27,12 @@ pub async fn until_ok<T>(what: &str, within: Duration, mut look: impl AsyncFnMut
 /// # Panics
 /// When `within` is over.
 pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() -> bool) {
-    let look = async || if holds().await { Ok(()) } else { Err("not so".to_owned()) };
+    let look = async || {
+        if holds().await {
+            Ok(())
+        } else {
+            Err("not so".to_owned())
+        }
+    };
     until_ok(what, within, look).await;
 }

@@ -77,3 +77,36 @@ pub(crate) fn stand_ins(exchange: &str, receiver: &str, seed: u64) -> Vec<String
     );
     sentences
 }
+
+/// A drill places real orders: anything but a simulated or test exchange needs both words, the caller's and the settings'.
+pub(crate) fn is_refused(exchange: &str, caller_allows: bool, settings_allow: bool) -> bool {
+    let harmless = ["sim", "testnet"].contains(&exchange);
+    let told_twice = caller_allows && settings_allow;
+    !(harmless || told_twice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p10_a_live_account_is_refused_unless_told_twice_and_so_is_what_nobody_knows() {
+        for exchange in ["live", "", "LIVE", "somewhere"] {
+            assert!(is_refused(exchange, false, false));
+            assert!(is_refused(exchange, true, false));
+            assert!(is_refused(exchange, false, true));
+            assert!(!is_refused(exchange, true, true));
+        }
+        assert!(!is_refused("sim", false, false) && !is_refused("testnet", false, false));
+    }
+
+    #[test]
+    fn run_ids_sort_by_their_time_and_differ() {
+        let (first, second) = (new_run_id(1_764_000_694_120), new_run_id(1_764_000_695_120));
+        assert!(
+            first.starts_with("20251124T161134-") && first < second,
+            "{first} {second}"
+        );
+        assert_ne!(new_run_id(0), new_run_id(0));
+    }
+}

@@ -12,7 +12,7 @@ use crate::error::{ActionError, DrillError};
 use crate::journal::{Found, Journal, JournalLock, NewRun, RunPlan};
 use crate::library;
 use crate::options::{RunOptions, RunOutcome};
-use crate::plan::{environment_plan, new_run_id, run_plan, stand_ins, with_failpoints};
+use crate::plan::{environment_plan, is_refused, new_run_id, run_plan, stand_ins, with_failpoints};
 use crate::progress::{Progress, ProgressEvent};
 use crate::recovery::{recover_unfinished, undone_drill};
 use crate::report::{
@@ -190,7 +190,7 @@ impl Prepared {
                 ));
             }
         };
-        if info.exchange == "live" && !(self.options.allow_live && self.options.config.allow_live) {
+        if is_refused(&info.exchange, self.options.allow_live, self.options.config.allow_live) {
             environment.processes.stop_all().await;
             return Err(DrillError::LiveAccount {
                 url: info.exchange_base_url,

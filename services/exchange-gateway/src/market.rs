@@ -31,7 +31,7 @@ pub(crate) async fn follow_clock(engine: Arc<Engine>, shutdown: CancellationToke
             tracing::debug!(%error, "the exchange's clock could not be read");
         }
         rounds += 1;
-        if rounds % ROUNDS_PER_RULES == 0
+        if rounds.is_multiple_of(ROUNDS_PER_RULES)
             && let Err(error) = engine.read_rules().await
         {
             tracing::debug!(%error, "the exchange's rules could not be read again");
