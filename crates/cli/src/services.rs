@@ -15,7 +15,6 @@ use thunes_telegram::StandinConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-
 /// A service with its settings read.
 #[derive(Debug)]
 pub enum Configured {
@@ -122,7 +121,9 @@ pub fn read_all(services: &[Service], settings: &Settings) -> Result<Vec<(Servic
             (Ok((configured, _)), _) => all.push((service, configured)),
             (Err(faults), Some(known)) => {
                 // A section that does not exist is seen by every service.
-                known.faults.extend(faults.faults.into_iter().filter(|f| !f.key.starts_with('[')));
+                known
+                    .faults
+                    .extend(faults.faults.into_iter().filter(|f| !f.key.starts_with('[')));
             }
             (Err(faults), none) => *none = Some(faults),
         }
