@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use serde_json::json;
-use thunes_proto::gateway::v1::OrderState;
+use thunes_proto::gateway::v1::{OrderState, SubmitOrderResponse};
 use thunes_proto::risk::v1::{ActivateKillSwitchResponse, FenceOutcome};
 use thunes_runtime::clock;
 use thunes_supervisor::embedded::Service;
-use thunes_testkit::{Cluster, Flow, Seed, buy, until};
+use thunes_supervisor::{ProcessState, process_state};
+use thunes_testkit::{Cluster, Flow, Refused, Seed, buy, until};
+use tokio::task::JoinHandle;
+use tonic::Status;
 
 use crate::THUNES;
 
@@ -107,12 +110,9 @@ async fn p1_a_paused_gateway_opens_nothing_after_the_answer() {
     assert_nothing_opened_after(&cluster, answered_at_ms).await;
 }
 
-// The classic schedule: the lease was checked, the request is signed, the process freezes, the fence closes, the process
-// wakes up and writes to the socket.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_an_order_frozen_between_its_check_and_its_socket_dies_at_the_exchange() {
-    let seed = Seed::of("p1_an_order_frozen_between_its_check_and_its_socket_dies_at_the_exchange");
-    let cluster = Cluster::start_with(THUNES, seed.number, |plan| {
+/// A gateway that has checked its lease, signed an order and stopped itself before it writes to the socket.
+async fn frozen_before_its_socket(seed: u64) -> (Cluster, JoinHandle<Result<SubmitOrderResponse, Status>>) {
+    let cluster = Cluster::start_with(THUNES, seed, |plan| {
         plan.failpoints(Service::ExchangeGateway, "gateway.submit.before_send=stop@3")
     })
     .await;
@@ -123,38 +123,51 @@ async fn p1_an_order_frozen_between_its_check_and_its_socket_dies_at_the_exchang
     let calls = cluster.calls.clone();
     let frozen = tokio::spawn(async move { calls.submit(buy("frozen", "BTCUSDT", "12")).await });
     let pid = cluster.target(Service::ExchangeGateway).pid().expect("it runs");
-    until(
-        "the gateway has stopped itself before it sends",
-        Duration::from_secs(10),
-        async || thunes_supervisor::process_state(pid) == thunes_supervisor::ProcessState::Stopped,
-    )
+    until("the gateway has stopped itself", Duration::from_secs(10), async || {
+        process_state(pid) == ProcessState::Stopped
+    })
     .await;
-    let (answer, answered_at_ms) = activate(&cluster, "").await;
-    assert_eq!(answer.gateways[0].outcome(), FenceOutcome::LeaseExpired, "{answer:?}");
-    cluster
-        .target(Service::ExchangeGateway)
-        .resume()
-        .await
-        .expect("resumed");
-    let answer = frozen
-        .await
-        .expect("no panic")
-        .expect("the gateway answers when it is awake");
-    println!("{answer:?}");
-    assert_nothing_opened_after(&cluster, answered_at_ms).await;
-    let ledger = cluster.sim.ledger().await;
-    assert!(ledger.order("frozen").is_none());
-    let refused = ledger
-        .refused
-        .iter()
-        .find(|r| r.client_order_id.as_deref() == Some("frozen"));
-    let refused = refused.expect("the order did leave, and the exchange's receive window refused it");
-    assert_eq!(
-        (refused.stage.as_str(), refused.code),
-        ("arrival", -1021),
-        "{refused:?}"
-    );
-    assert_eq!(answer.order.expect("an order").state(), OrderState::Rejected);
+    (cluster, frozen)
+}
+
+// The classic schedule: the lease was checked, the request is signed, the process freezes, the fence closes, the process
+// wakes up and writes to the socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_an_order_frozen_between_its_check_and_its_socket_dies_at_the_exchange() {
+    let seed = Seed::of("p1_an_order_frozen_between_its_check_and_its_socket_dies_at_the_exchange");
+    for attempt in 1.. {
+        let (cluster, frozen) = frozen_before_its_socket(seed.number).await;
+        let (answer, answered_at_ms) = activate(&cluster, "").await;
+        assert_eq!(answer.gateways[0].outcome(), FenceOutcome::LeaseExpired, "{answer:?}");
+        // A process that stops itself runs on for a moment on another core: then this was not the schedule.
+        let slipped_out = cluster.sim.ledger().await.order("frozen").is_some();
+        let gateway = cluster.target(Service::ExchangeGateway);
+        gateway.resume().await.expect("resumed");
+        let answer = frozen.await.expect("no panic").expect("it answers when it is awake");
+        assert_nothing_opened_after(&cluster, answered_at_ms).await;
+        if slipped_out && attempt < 4 {
+            println!("attempt {attempt}: the order had left before the gateway stood still");
+            continue;
+        }
+        let ledger = cluster.sim.ledger().await;
+        assert!(
+            ledger.order("frozen").is_none(),
+            "the gateway cannot be stopped in time"
+        );
+        let of_frozen = |r: &&Refused| r.client_order_id.as_deref() == Some("frozen");
+        let refused = ledger
+            .refused
+            .iter()
+            .find(of_frozen)
+            .expect("the order did leave, and was refused");
+        assert_eq!(
+            (refused.stage.as_str(), refused.code),
+            ("arrival", -1021),
+            "{refused:?}"
+        );
+        assert_eq!(answer.order.expect("an order").state(), OrderState::Rejected);
+        return;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,11 +46,16 @@ pub fn answer<T>(
     url: &str,
     call: &'static str,
 ) -> Result<T, CallFailed> {
+    // The client's own deadline comes as CANCELLED: it is the same, the outcome is not known.
+    let late = |status: Status| match status.code() {
+        tonic::Code::Cancelled if status.message() == "Timeout expired" => Status::deadline_exceeded(status.message()),
+        _ => status,
+    };
     let failed = |status| CallFailed {
         service,
         url: url.to_owned(),
         call,
         status,
     };
-    result.map(Response::into_inner).map_err(failed)
+    result.map(Response::into_inner).map_err(late).map_err(failed)
 }

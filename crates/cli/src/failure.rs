@@ -8,6 +8,8 @@ use tonic_types::StatusExt;
 
 /// Something did not work.
 pub const EXIT_FAILED: u8 = 1;
+/// Standard output cannot be written: nobody can know how it ended. Of all commands' codes the one that claims least.
+pub const EXIT_CANNOT_SAY: u8 = 4;
 /// The command line or the settings cannot be used.
 pub const EXIT_USAGE: u8 = 2;
 

@@ -38,15 +38,15 @@ impl Out {
     }
 }
 
-/// Whoever reads our output may stop reading (`| head`); that ends the command, and is no error.
+/// Whoever reads our output may stop reading (`| head`). That is no error, and it must not end the command either: its
+/// exit code says more than what was read, and a drill has to roll back.
 fn print(text: &str) {
     let mut out = io::stdout().lock();
-    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            eprintln!("error: standard output cannot be written: {error}");
-            std::process::exit(i32::from(crate::failure::EXIT_FAILED));
-        }
-        std::process::exit(0);
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: standard output cannot be written: {error}");
+        std::process::exit(i32::from(crate::failure::EXIT_CANNOT_SAY));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use thunes_binance::{DoubtWhy, NewOrder, NewOrderAnswer, Outcome};
 use thunes_proto::risk::v1::{AuthorizeOrderRequest, AuthorizeOrderResponse, SettleOrderRequest};
-use thunes_rpc::deadline;
+use thunes_rpc::{deadline, reason_of};
 use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint};
 use thunes_types::{FieldError, ReasonCode, TEXT_KILL_SWITCH_DENIED};
@@ -179,6 +179,11 @@ impl Engine {
                 order.reason.clone_from(&answer.reason);
                 judged(&answer, side, asked_boot_ms)
             }
+            // Risk did answer, with a refusal: that is no silence.
+            (Err(status), _) if reason_of(&status).is_some_and(is_refusal) => Err(Denial {
+                code: reason_of(&status).unwrap_or(ReasonCode::Internal),
+                text: format!("❌ Risk refused the question: {}", status.message()),
+            }),
             (Err(_), Side::Sell) => {
                 order.reason = "risk did not answer; closing is allowed up to the quantity held".into();
                 Ok(None)
@@ -424,6 +429,11 @@ impl Engine {
             let _ = risk.settle_order(deadline(request, AUTHORIZE_TIMEOUT)).await;
         });
     }
+}
+
+/// Reasons with which risk turns a question down, as against not being able to answer it.
+fn is_refusal(code: ReasonCode) -> bool {
+    matches!(code, ReasonCode::InvalidArgument | ReasonCode::AmountOverflow)
 }
 
 /// Reads risk's answer.

@@ -20,6 +20,11 @@ use crate::store::PageStart;
 pub(crate) const FILLS_MAX: usize = 500;
 /// Most prices in one request.
 pub(crate) const PRICES_MAX: usize = 1000;
+/// Beyond any market; what is larger is a mistake or an attack.
+const PRICE_MAX: i64 = 1_000_000_000_000;
+const QUANTITY_MAX: i64 = 1_000_000_000_000_000_000;
+const QUOTE_MAX: i64 = 1_000_000_000_000_000;
+
 /// Most balances, and most cursors, of one baseline.
 pub(crate) const BASELINE_ROWS_MAX: usize = 5000;
 const PAGE_MAX: i32 = 1000;
@@ -104,6 +109,19 @@ fn fill(faults: &mut Gathered, at: &str, sent: &types::Fill) -> Option<Fill> {
     let price = faults.take(parse_positive(&field("price"), &sent.price));
     let quantity = faults.take(parse_positive(&field("quantity"), &sent.quantity));
     let quote_quantity = faults.take(parse_non_negative(&field("quote_quantity"), &sent.quote_quantity));
+    for (name, text, value, most) in [
+        ("price", &sent.price, &price, PRICE_MAX),
+        ("quantity", &sent.quantity, &quantity, QUANTITY_MAX),
+        ("quote_quantity", &sent.quote_quantity, &quote_quantity, QUOTE_MAX),
+    ] {
+        if value.is_some_and(|value| value > Decimal::from(most)) {
+            faults.refuse(
+                field(name),
+                text,
+                format!("at most {most}: one absurd fill must not spoil the sums of all"),
+            );
+        }
+    }
     let commission = faults.take(parse_non_negative(&field("commission"), &sent.commission));
     let commission_asset = commission_asset(faults, &field("commission_asset"), sent, commission);
     let executed_at_ms = faults.time(field("executed_at_ms"), sent.executed_at_ms);

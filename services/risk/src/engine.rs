@@ -23,8 +23,8 @@ pub(crate) struct State {
     pub leases: Leases,
     pub reservations: Reservations,
     pub book: Book,
-    /// Symbol to last price and when it was heard, UTC.
-    pub prices: HashMap<String, (Decimal, i64)>,
+    /// Account and symbol to last price and when it was heard, UTC: no account's gateway speaks for another's.
+    pub prices: HashMap<(String, String), (Decimal, i64)>,
     pub recent: Recent,
     /// What each account's gateway last said of its live orders.
     pub live: HashMap<String, Vec<thunes_proto::risk::v1::LiveOrder>>,
@@ -100,7 +100,7 @@ impl Engine {
     /// When a sum of money does not fit.
     pub(crate) fn judge(&self, trade: &Trade) -> Result<(Decision, i64), MoneyError> {
         let state = self.state();
-        let decision = judge(&state, trade, clock::boot_ms(), self.config.positions_stale_ms)?;
+        let decision = judge(&state, None, trade, clock::boot_ms(), self.config.positions_stale_ms)?;
         Ok((decision, state.switch.epoch))
     }
 
@@ -118,7 +118,7 @@ impl Engine {
         let now = clock::boot_ms();
         let mut state = self.state();
         let own = state.reservations.take(client_order_id);
-        let judged = judge(&state, trade, now, self.config.positions_stale_ms);
+        let judged = judge(&state, Some(account), trade, now, self.config.positions_stale_ms);
         let epoch = state.switch.epoch;
         let approved = judged.as_ref().is_ok_and(|decision| decision.approved);
         if approved {
@@ -155,7 +155,22 @@ impl Engine {
     }
 }
 
-fn judge(state: &State, trade: &Trade, now_boot_ms: i64, positions_stale_ms: i64) -> Result<Decision, MoneyError> {
+/// The last price as the account's own gateway knows it; without an account the newest that any knows.
+fn last_price(state: &State, account: Option<&str>, symbol: &str) -> Option<Decimal> {
+    let of_symbol = state.prices.iter().filter(|((_, known), _)| known == symbol);
+    let wanted = of_symbol.filter(|((owner, _), _)| account.is_none_or(|account| owner == account));
+    wanted
+        .max_by_key(|(_, (_, at_ms))| *at_ms)
+        .map(|(_, (price, _))| *price)
+}
+
+fn judge(
+    state: &State,
+    account: Option<&str>,
+    trade: &Trade,
+    now_boot_ms: i64,
+    positions_stale_ms: i64,
+) -> Result<Decision, MoneyError> {
     let facts = Facts {
         switch_active: state.switch.active,
         limits: &state.limits,
@@ -163,7 +178,7 @@ fn judge(state: &State, trade: &Trade, now_boot_ms: i64, positions_stale_ms: i64
         positions_stale_ms,
         reserved_in_symbol: state.reservations.notional_of(&trade.symbol)?,
         reserved_symbols: state.reservations.symbols(),
-        last_price: state.prices.get(&trade.symbol).map(|(price, _)| *price),
+        last_price: last_price(state, account, &trade.symbol),
         recent: &state.recent,
         now_boot_ms,
     };

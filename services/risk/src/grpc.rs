@@ -255,7 +255,7 @@ impl Engine {
                 in_doubt_orders: count(in_doubt),
             }
         });
-        let prices = state.prices.iter().map(|(symbol, (price, at_ms))| MarketPrice {
+        let prices = state.prices.iter().map(|((_, symbol), (price, at_ms))| MarketPrice {
             symbol: symbol.clone(),
             price: price.to_string(),
             at_ms: *at_ms,

@@ -16,8 +16,8 @@ use crate::store;
 
 /// Most live orders in one message.
 const LIVE_ORDERS_MAX: usize = 10_000;
-/// No switch changes more often.
-const EPOCH_MAX: i64 = 1 << 53;
+/// A gateway may know newer epochs than a risk that lost its state, but no switch was turned that often meanwhile.
+const EPOCH_LEAD_MAX: i64 = 1_000_000;
 /// Most prices in one message.
 const PRICES_MAX: usize = 5_000;
 
@@ -79,7 +79,7 @@ impl Engine {
 
     /// Takes over what the gateway says and gives it a lease, if it may have one.
     async fn renew(self: &Arc<Self>, message: HoldLeaseRequest) -> Result<HoldLeaseResponse, RiskError> {
-        let live = check_message(&message, self.config.lease.grace_ms())?;
+        let live = check_message(&message, self.config.lease.grace_ms(), self.state().switch.epoch)?;
         self.learn(&message);
         let (account, gateway_id, incarnation) = (&message.account, &message.gateway_id, &message.incarnation);
         let claim = {
@@ -148,7 +148,8 @@ impl Engine {
         let lease_ms = if active { 0 } else { self.config.lease.lease_ms };
         for price in &message.prices {
             if let Ok(value) = parse_positive("prices.price", &price.price) {
-                state.prices.insert(price.symbol.clone(), (value, price.at_ms));
+                let key = (message.account.clone(), price.symbol.clone());
+                state.prices.insert(key, (value, price.at_ms));
             }
         }
         // A word about an epoch that has not been is no word.
@@ -186,7 +187,11 @@ impl Engine {
     }
 }
 
-fn check_message(message: &HoldLeaseRequest, grace_max_ms: i64) -> Result<Vec<LiveExposure>, RiskError> {
+fn check_message(
+    message: &HoldLeaseRequest,
+    grace_max_ms: i64,
+    present_epoch: i64,
+) -> Result<Vec<LiveExposure>, RiskError> {
     let mut faults = Vec::new();
     for (field, text) in [
         ("gateway_id", &message.gateway_id),
@@ -215,8 +220,12 @@ fn check_message(message: &HoldLeaseRequest, grace_max_ms: i64) -> Result<Vec<Li
         ("highest_halted_epoch", message.highest_halted_epoch),
         ("confirmed_epoch", message.confirmed_epoch),
     ] {
-        if !(0..=EPOCH_MAX).contains(&epoch) {
-            faults.push(FieldError::new(field, &epoch.to_string(), "0 to 2^53"));
+        if !(0..=present_epoch.saturating_add(EPOCH_LEAD_MAX)).contains(&epoch) {
+            faults.push(FieldError::new(
+                field,
+                &epoch.to_string(),
+                "an epoch that has been, or at most a million beyond the present one",
+            ));
         }
     }
     if !(0..=grace_max_ms).contains(&message.grace_ms) {

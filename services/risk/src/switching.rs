@@ -44,11 +44,20 @@ impl Engine {
         let (changed, switch) = self.take_hold(&request.reason, actor);
         let writing = Arc::clone(self).write_activation(request.clone(), actor.to_owned(), changed);
         let writing = tokio::spawn(writing.in_current_span());
-        let gateways = self.wait_until_fenced(switch.epoch, arrived).await;
-        let fenced_after_us = clock::elapsed_us(arrived);
+        let mut gateways = self.wait_until_fenced(switch.epoch, arrived).await;
+        let mut fenced_after_us = clock::elapsed_us(arrived);
         // Whether it worked shows in the state; a hung disk is not waited for without bound.
         let _ = tokio::time::timeout(DISK_PATIENCE, writing).await;
-        let now = self.state().switch.clone();
+        let mut now = self.state().switch.clone();
+        let mut fenced_epoch = switch.epoch;
+        // Turned off and on again meanwhile: the gate was open in between, so its fence is waited for anew.
+        while now.active && now.epoch != fenced_epoch {
+            fenced_epoch = now.epoch;
+            gateways = self.wait_until_fenced(fenced_epoch, arrived).await;
+            fenced_after_us = clock::elapsed_us(arrived);
+            now = self.state().switch.clone();
+        }
+        let changed = changed && now.epoch == switch.epoch;
         if !now.active {
             return Err(RiskError::Superseded);
         }

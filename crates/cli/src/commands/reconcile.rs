@@ -24,7 +24,8 @@ pub struct ReconcileArgs {
 }
 
 pub async fn run(args: ReconcileArgs, context: &Context) -> anyhow::Result<u8> {
-    let (mut gateway, url) = context.peers.gateway()?;
+    // Whoever reads only the exit code must not take silence for discrepancies.
+    let (mut gateway, url) = context.peers.gateway().map_err(undetermined)?;
     let request = ReconcileRequest {
         repair: args.repair,
         reason: args.reason,
@@ -37,19 +38,19 @@ pub async fn run(args: ReconcileArgs, context: &Context) -> anyhow::Result<u8> {
         &url,
         "Reconcile",
     );
-    // Whoever reads only the exit code must not take silence for discrepancies.
-    let done = answered.map_err(|failed| {
-        let exits = Exits {
-            exit: EXIT_UNDETERMINED,
-            message: String::from("nothing could be compared"),
-        };
-        anyhow::Error::from(failed).context(exits)
-    })?;
+    let done = answered.map_err(|failed| undetermined(failed.into()))?;
     context.out.result(&done, || lines(&done))?;
     Ok(match done.verdict() {
         ReconcileVerdict::Clean => EXIT_CLEAN,
         ReconcileVerdict::Discrepancies => EXIT_DISCREPANCIES,
         ReconcileVerdict::Undetermined | ReconcileVerdict::Unspecified => EXIT_UNDETERMINED,
+    })
+}
+
+fn undetermined(error: anyhow::Error) -> anyhow::Error {
+    error.context(Exits {
+        exit: EXIT_UNDETERMINED,
+        message: String::from("nothing could be compared"),
     })
 }
 

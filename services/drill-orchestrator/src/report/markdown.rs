@@ -10,7 +10,13 @@ const BLANK: &str = "_____";
 pub fn render_markdown(report: &Report) -> String {
     let mut out = String::new();
     head(&mut out, report);
-    for (drill, number) in report.drills.iter().zip(1..) {
+    for (drill, place) in report.drills.iter().zip(1..) {
+        // The form's own number, also when only some of its tests were run.
+        let number = drill
+            .id
+            .strip_prefix('T')
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or(place);
         test(&mut out, report, drill, number);
     }
     reconciliations(&mut out, report);

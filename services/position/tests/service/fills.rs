@@ -174,18 +174,21 @@ async fn p5_other_contents_under_a_known_id_are_refused_whole() {
 async fn p8_overflow_is_an_error_and_nothing_is_recorded() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut service = Running::start(dir.path()).await;
-    let most = "9".repeat(28);
+    let most = "1000000000000000000";
     service
-        .record(&[fill(1, Side::Buy, &most, "1", &most)])
+        .record(&[fill(1, Side::Buy, most, "0.000001", "1000000000000")])
         .await
-        .expect("28 digits fit");
+        .expect("the most that one fill may be");
+    let absurd = fill(3, Side::Buy, "1000000000000000001", "0.000001", "1000000000000.000001");
+    let error = service.record(&[absurd]).await.expect_err("beyond any market");
+    assert_eq!(error.code(), Code::InvalidArgument);
     let fine = {
         let mut eth = fill(1, Side::Buy, "1", "1", "1");
         (eth.symbol, eth.base_asset) = ("ETHUSDT".into(), "ETH".into());
         eth
     };
     let error = service
-        .record(&[fine, fill(2, Side::Buy, "0.1", "1", "0.1")])
+        .record(&[fine, fill(2, Side::Buy, "0.0000000001", "1", "0")])
         .await
         .expect_err("does not fit");
     assert_eq!(
@@ -193,7 +196,7 @@ async fn p8_overflow_is_an_error_and_nothing_is_recorded() {
         (Code::OutOfRange, Some(ReasonCode::AmountOverflow))
     );
     let error = service
-        .price("BTCUSDT", "1000", NOON_MS)
+        .price("BTCUSDT", "1000000000000", NOON_MS)
         .await
         .expect_err("the worth does not fit");
     assert_eq!(reason_of(&error), Some(ReasonCode::AmountOverflow));

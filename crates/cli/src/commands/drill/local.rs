@@ -49,6 +49,9 @@ pub async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
     if let Some(actor) = &context.actor {
         options.actor = actor.clone();
     }
+    if let Some(folder) = &options.out_dir {
+        can_hold_a_report(folder)?;
+    }
     let out = context.out;
     let progress = Arc::new(move |event: &ProgressEvent| {
         // Progress is for people, also beside JSON: standard output then holds the report alone.
@@ -61,6 +64,24 @@ pub async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
     let outcome = run_local(options, progress, stop).await.map_err(could_not_run)?;
     context.out.result(&outcome.report, || summary(&outcome))?;
     Ok(u8::try_from(outcome.report.verdict.exit_code()).unwrap_or(EXIT_ABORTED))
+}
+
+/// Found out before the drill, not after it.
+fn can_hold_a_report(folder: &std::path::Path) -> anyhow::Result<()> {
+    let probe = folder.join(".writable");
+    let tried = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&probe, b""));
+    let _ = std::fs::remove_file(&probe);
+    tried.map_err(|error| {
+        let message = format!(
+            "{} cannot hold the report: {error}; name another folder with --out",
+            folder.display()
+        );
+        Exits {
+            exit: EXIT_USAGE,
+            message,
+        }
+        .into()
+    })
 }
 
 /// A wrong drill or setting is the caller's to change. Anything else says nothing about the system: not measured.

@@ -12,9 +12,9 @@ use thunes_runtime::shutdown_on_signal;
 use thunes_supervisor::embedded::Service;
 use tokio_util::sync::CancellationToken;
 
-use super::{RunArgs, exit_of};
+use super::{EXIT_ABORTED, RunArgs, exit_of};
 use crate::call::{CALL_WITHIN, Context, STREAM_WITHIN, answer};
-use crate::failure::Usage;
+use crate::failure::{CallFailed, EXIT_USAGE, Exits, Usage};
 use crate::show::short;
 
 const SERVICE: Service = Service::DrillOrchestrator;
@@ -58,14 +58,32 @@ pub async fn run(url: &str, args: RunArgs, context: &Context) -> anyhow::Result<
         seed: args.seed.map_or(0, i64::from),
     };
     let request = context.request(request, CALL_WITHIN);
-    let run_id = answer(client(url)?.run_drill(request).await, SERVICE, url, "RunDrill")?.run_id;
+    let started = answer(client(url)?.run_drill(request).await, SERVICE, url, "RunDrill");
+    let run_id = started.map_err(|failed| not_started(failed.into()))?.run_id;
     context.out.say(&format!("Run {run_id}"));
     let run = follow(url, &run_id, &stop, context).await?;
+    context.out.result(&run, || summary(&run))?;
     if let Some(folder) = &args.out {
         write_reports(url, &run_id, folder, context).await?;
     }
-    context.out.result(&run, || summary(&run))?;
     Ok(exit_of(run.verdict()))
+}
+
+/// A run that did not start says nothing about the system: it must not look like a FAIL. What the caller can change is
+/// a usage error, anything else an abort.
+fn not_started(error: anyhow::Error) -> anyhow::Error {
+    let Some(failed) = error.downcast_ref::<CallFailed>() else {
+        return error;
+    };
+    let usage = matches!(
+        failed.status.code(),
+        tonic::Code::InvalidArgument | tonic::Code::NotFound
+    );
+    Exits {
+        exit: if usage { EXIT_USAGE } else { EXIT_ABORTED },
+        message: error.to_string(),
+    }
+    .into()
 }
 
 async fn follow(url: &str, run_id: &str, stop: &CancellationToken, context: &Context) -> anyhow::Result<DrillRun> {
