@@ -259,10 +259,15 @@ async fn p8_sums_are_exact_up_to_the_last_digit_and_beyond_it_an_error() {
     assert_eq!(net["XRPUSDT"].normalize().to_string(), "1000000000000003");
     let revision = cluster.calls.positions().await.expect("answered").revision;
 
+    // A fill that no exchange can have made is refused by name; it must not spoil the sums of all.
     let most = "9".repeat(28);
+    let absurd = cluster.calls.record_fills(vec![fill(100, "1", &most, &most)]).await;
+    assert_names("RecordFills", "fills[0].quantity", &most, absurd);
+    // Thirty digits do not fit: rounding the sum would be a lie, and wrapping a worse one.
+    let speck = "0.00000000000001";
     let answer = cluster
         .calls
-        .record_fills(vec![fill(100, "2", "1", "2"), fill(101, "1", &most, &most)])
+        .record_fills(vec![fill(100, "2", "1", "2"), fill(101, "1", speck, speck)])
         .await;
     let status = answer.expect_err("P8: the sum does not fit");
     let reason = status
@@ -274,11 +279,8 @@ async fn p8_sums_are_exact_up_to_the_last_digit_and_beyond_it_an_error() {
         (Code::OutOfRange, "AMOUNT_OVERFLOW"),
         "{status:?}"
     );
-    assert_eq!(
-        cluster.calls.positions().await.expect("answered").revision,
-        revision,
-        "all of it or nothing"
-    );
+    let after = cluster.calls.positions().await.expect("answered");
+    assert_eq!(after.revision, revision, "all of it or nothing");
     assert_eq!(book_net(&cluster.calls).await.expect("answered"), net);
     assert_eq!(cluster.calls.fills().await.expect("answered").len(), 31);
 }
