@@ -43,6 +43,8 @@ pub fn pass(name: &str) -> Action {
         "stop" => {
             *nth = u64::MAX;
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+            // The stop takes hold of the other threads a moment later.
+            std::thread::sleep(std::time::Duration::from_millis(50));
             Action::Pass
         }
         "break" => Action::Break,

@@ -31,6 +31,8 @@ pub enum GatewayError {
     Dependency(&'static str, String),
     #[error(transparent)]
     Money(#[from] MoneyError),
+    #[error("the gateway is starting: the exchange's symbols are not known yet; try again in a moment")]
+    Starting,
     #[error("the gateway is shutting down")]
     ShuttingDown,
 }
@@ -59,6 +61,7 @@ impl From<GatewayError> for Status {
             GatewayError::Exchange(_) | GatewayError::ClockUnknown => (Code::Unavailable, ReasonCode::ExchangeError),
             GatewayError::Dependency(..) => (Code::Unavailable, ReasonCode::DependencyUnavailable),
             GatewayError::Money(_) => (Code::OutOfRange, ReasonCode::AmountOverflow),
+            GatewayError::Starting => (Code::Unavailable, ReasonCode::GatewayStarting),
             GatewayError::ShuttingDown => (Code::Unavailable, ReasonCode::ShuttingDown),
             GatewayError::Serve(_) | GatewayError::Peer(_) | GatewayError::Client(_) => {
                 (Code::Internal, ReasonCode::Internal)

@@ -10,8 +10,8 @@ use thunes_proto::position::v1::{GetBaselineRequest, ListFillsRequest, ListOpenP
 use thunes_proto::types::v1::{Fill, FillSource, Side as WireSide};
 use thunes_rpc::deadline;
 use thunes_runtime::clock;
-use thunes_store::{OutboxEvent, begin_write};
-use thunes_types::{Decimal, FieldError, Reason, Symbol, checked_add, parse_decimal};
+use thunes_store::{OutboxEvent, Repeated, begin_write, remember_answer, repeated_answer};
+use thunes_types::{Decimal, FieldError, Reason, RequestId, Symbol, checked_add, parse_decimal};
 
 use crate::domain::order::Side;
 use crate::domain::reconcile::{Class, Comparison, Difference, OpenOrderFact, Snapshot, TradeFact, compare};
@@ -21,6 +21,8 @@ use crate::questions::NO_TRADE;
 use crate::store;
 use crate::wire::trade_fill;
 
+/// Keeps request ids of different methods apart.
+const METHOD: &str = "Reconcile";
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Fills on their way to position get this long to arrive before both sides are compared.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(3);
@@ -48,6 +50,19 @@ impl Engine {
         if request.repair || !request.reason.is_empty() {
             Reason::parse(&request.reason)?;
         }
+        if !request.request_id.is_empty() {
+            RequestId::parse(&request.request_id)?;
+        }
+        // Of two requests under one id the second waits for the first one's answer.
+        let turn = self.turn(&format!("reconcile:{}", request.request_id));
+        let _mine = if request.request_id.is_empty() {
+            None
+        } else {
+            Some(turn.lock().await)
+        };
+        if let Some(answer) = self.answered_before(request).await? {
+            return Ok(answer);
+        }
         let started_at_ms = clock::now_ms();
         let start = clock::instant();
         let mut answer = match self.settled_comparison().await {
@@ -58,6 +73,21 @@ impl Engine {
         answer.duration_ms = clock::elapsed_ms(start);
         self.record_outcome(request, actor, &answer).await?;
         Ok(answer)
+    }
+
+    async fn answered_before(
+        &self,
+        request: &pb::ReconcileRequest,
+    ) -> Result<Option<pb::ReconcileResponse>, GatewayError> {
+        if request.request_id.is_empty() {
+            return Ok(None);
+        }
+        let mut tx = begin_write(&self.database.pool).await?;
+        match repeated_answer(&mut tx, METHOD, &request.request_id, request).await? {
+            Repeated::No => Ok(None),
+            Repeated::Same(answer) => Ok(Some(answer)),
+            Repeated::Other => Err(GatewayError::RequestIdReused(request.request_id.clone())),
+        }
     }
 
     /// A difference counts when it is seen twice at the same book revision.
@@ -354,6 +384,9 @@ impl Engine {
         let mut tx = begin_write(&self.database.pool).await?;
         let event = OutboxEvent::now("RECONCILIATION_FINISHED", &request.reason, actor, payload);
         self.outbox.add(&mut tx, &event).await?;
+        if !request.request_id.is_empty() {
+            remember_answer(&mut tx, METHOD, &request.request_id, request, answer).await?;
+        }
         tx.commit().await?;
         self.outbox.wake();
         Ok(())

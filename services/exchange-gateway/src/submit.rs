@@ -109,6 +109,9 @@ impl Engine {
 
     fn known_symbol(&self, wish: &Wish) -> Result<SymbolRules, GatewayError> {
         self.rules(wish.symbol.as_str()).ok_or_else(|| {
+            if !self.is_ready() {
+                return GatewayError::Starting;
+            }
             let symbols = self
                 .config
                 .symbols
@@ -116,11 +119,7 @@ impl Engine {
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(", ");
-            let known = if self.is_ready() {
-                format!("one of {symbols} (setting gateway.symbols), as far as the exchange lists them")
-            } else {
-                "the exchange's symbols are not known yet; try again in a moment".into()
-            };
+            let known = format!("one of {symbols} (setting gateway.symbols), as far as the exchange lists them");
             FieldError::new("symbol", wish.symbol.as_str(), known).into()
         })
     }

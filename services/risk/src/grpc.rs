@@ -155,12 +155,10 @@ impl RiskService for RiskGrpc {
         let change = tokio::spawn(tracing::Instrument::in_current_span(async move {
             engine.update_limits(request, &actor).await
         }));
-        let limits = change
+        let answer = change
             .await
             .map_err(|e| Status::internal(format!("the change ended early: {e}")))??;
-        Ok(Response::new(UpdateLimitsResponse {
-            limits: Some(limits_to_wire(&limits)),
-        }))
+        Ok(Response::new(answer))
     }
 
     type HoldLeaseStream = Stream_<HoldLeaseResponse>;
@@ -344,7 +342,7 @@ fn check_to_wire(check: Check) -> types::Check {
     }
 }
 
-fn limits_to_wire(limits: &DomainLimits) -> Limits {
+pub(crate) fn limits_to_wire(limits: &DomainLimits) -> Limits {
     Limits {
         order_notional_max: limits.order_notional_max.to_string(),
         position_notional_max: limits.position_notional_max.to_string(),

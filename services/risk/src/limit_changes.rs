@@ -9,6 +9,7 @@ use thunes_types::{Decimal, FieldError, Reason, RequestId, Symbol, parse_positiv
 use crate::domain::limits::Limits;
 use crate::engine::Engine;
 use crate::error::{FieldErrors, RiskError};
+use crate::grpc::limits_to_wire;
 use crate::store;
 
 impl Engine {
@@ -16,27 +17,27 @@ impl Engine {
     ///
     /// # Errors
     /// For a request that is wrong (all faults at once), and when the change cannot be written.
-    pub(crate) async fn update_limits(&self, request: UpdateLimitsRequest, actor: &str) -> Result<Limits, RiskError> {
+    pub(crate) async fn update_limits(
+        &self,
+        request: UpdateLimitsRequest,
+        actor: &str,
+    ) -> Result<UpdateLimitsResponse, RiskError> {
         let _turn = self.switch_writer.lock().await;
         let before = self.state().limits.clone();
         let after = apply(&before, &request)?;
+        let answer = UpdateLimitsResponse {
+            limits: Some(limits_to_wire(&after)),
+        };
         let mut tx = begin_write(&self.database.pool).await?;
         if !request.request_id.is_empty() {
             match repeated_answer::<UpdateLimitsResponse>(&mut tx, "UpdateLimits", &request.request_id, &request)
                 .await?
             {
                 Repeated::No => {}
-                Repeated::Same(_) => return Ok(before),
+                Repeated::Same(answer) => return Ok(answer),
                 Repeated::Other => return Err(RiskError::RequestIdReused(request.request_id)),
             }
-            remember_answer(
-                &mut tx,
-                "UpdateLimits",
-                &request.request_id,
-                &request,
-                &UpdateLimitsResponse::default(),
-            )
-            .await?;
+            remember_answer(&mut tx, "UpdateLimits", &request.request_id, &request, &answer).await?;
         }
         store::save_limits(&mut tx, &after).await?;
         let payload = change_payload(&before, &after);
@@ -52,7 +53,7 @@ impl Engine {
         self.changed();
         self.outbox.wake();
         tracing::info!(actor, reason = %request.reason, "limits changed");
-        Ok(after)
+        Ok(answer)
     }
 }
 
