@@ -68,9 +68,14 @@ pub async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
 
 /// Found out before the drill, not after it.
 fn can_hold_a_report(folder: &std::path::Path) -> anyhow::Result<()> {
+    let was_there = folder.exists();
     let probe = folder.join(".writable");
     let tried = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&probe, b""));
     let _ = std::fs::remove_file(&probe);
+    if !was_there {
+        // A run that is refused leaves no empty folder behind.
+        let _ = std::fs::remove_dir(folder);
+    }
     tried.map_err(|error| {
         let message = format!(
             "{} cannot hold the report: {error}; name another folder with --out",
