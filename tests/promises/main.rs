@@ -3,6 +3,7 @@
 
 mod p1_fence;
 mod p1_schedules;
+mod p1_triggers;
 mod p2_unknown_means_no;
 mod p3_full_disk;
 mod p3_survival;
