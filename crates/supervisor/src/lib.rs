@@ -11,6 +11,7 @@ mod procfs;
 mod spawner;
 mod spec;
 mod target;
+mod targets;
 
 pub use error::SupervisorError;
 pub use exit::Exit;
@@ -20,3 +21,4 @@ pub use parent::{PARENT_PID_ENV, die_with_parent};
 pub use procfs::{ProcessState, process_state};
 pub use spec::ProcessSpec;
 pub use target::Target;
+pub use targets::{LogMark, Targets};
