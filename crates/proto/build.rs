@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../proto");
-    let areas = ["types", "risk", "position", "audit", "gateway", "drill"];
+    let areas = ["types", "risk", "position", "audit", "gateway", "drill", "guard"];
     let files: Vec<PathBuf> = areas
         .iter()
         .map(|area| root.join(format!("thunes/{area}/v1/{area}.proto")))

@@ -144,7 +144,7 @@ async fn a_service_killed_in_its_first_start_starts_again() {
             let _ = target.kill().await;
             let target = alone.target();
             target.start().await.expect("started");
-            let ready = wait_healthy(&target, &HealthProbe::Grpc { address: free }, Duration::from_secs(10)).await;
+            let ready = wait_healthy(&target, &HealthProbe::grpc(free), Duration::from_secs(10)).await;
             assert!(
                 ready.is_ok(),
                 "{service} killed after {lived:?} does not start again: {ready:?}\n{}",

@@ -32,3 +32,4 @@ area!(position);
 area!(audit);
 area!(gateway);
 area!(drill);
+area!(guard);

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::time::Duration;
 
 use tonic::service::interceptor::InterceptedService;
@@ -38,6 +39,14 @@ pub fn connect(url: &str) -> Result<Client, ClientError> {
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .connect_lazy();
     Ok(InterceptedService::new(channel, Propagate))
+}
+
+/// Prepares a client for the peer at the Unix socket `path`.
+///
+/// # Errors
+/// When the path cannot be an address; an unreachable peer shows at the first call.
+pub fn connect_unix(path: &Path) -> Result<Client, ClientError> {
+    connect(&format!("unix:{}", path.display()))
 }
 
 /// A request with a deadline, which the server sees and keeps too.

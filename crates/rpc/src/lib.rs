@@ -7,7 +7,7 @@ mod peer;
 mod server;
 mod trace;
 
-pub use client::{Client, ClientError, connect, deadline};
+pub use client::{Client, ClientError, connect, connect_unix, deadline};
 pub use error::{Refusal, invalid, invalid_fields, reason_of, refusal, unavailable};
 pub use peer::{ACTOR_MAX, actor_of, with_actor};
 pub use server::{BindError, Listening, MESSAGE_BYTES_MAX, ServeError, bind, serve};

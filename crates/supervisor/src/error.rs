@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Exit;
+use crate::containers::ContainerError;
 
 /// What can go wrong with a target or an environment of them.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,12 @@ pub enum SupervisorError {
     DataDirInUse { path: PathBuf, holder: String },
     #[error("{name} is not part of this environment")]
     NoSuchService { name: String },
+    #[error("{name} cannot be {what}")]
+    Unsupported { name: String, what: &'static str },
+    #[error("the log {path} cannot be read: {source}")]
+    ReadLog { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Container(#[from] ContainerError),
 }
 
 fn ports_in_use(ports: &[(&'static str, u16)]) -> String {

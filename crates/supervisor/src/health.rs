@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,13 +15,38 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(10);
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 const STATUS_LINE_BYTES_MAX: u64 = 256;
 
-/// How to ask a process whether it is ready.
+/// How to ask a process whether it is ready. An address is HOST:PORT; a name is resolved at each question, since a container
+/// has another address after each start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HealthProbe {
     /// The standard gRPC health service.
-    Grpc { address: SocketAddr },
+    Grpc { address: String },
     /// GET answers 200.
-    Http { address: SocketAddr, path: &'static str },
+    Http { address: String, path: String },
+    /// The standard gRPC health service on a Unix socket.
+    Unix { path: PathBuf },
+}
+
+impl HealthProbe {
+    /// The gRPC health service at `address`.
+    pub fn grpc(address: impl ToString) -> Self {
+        Self::Grpc {
+            address: address.to_string(),
+        }
+    }
+
+    /// GET of `path` at `address`.
+    pub fn http(address: impl ToString, path: impl Into<String>) -> Self {
+        Self::Http {
+            address: address.to_string(),
+            path: path.into(),
+        }
+    }
+
+    /// The gRPC health service on the Unix socket `path`.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::Unix { path: path.into() }
+    }
 }
 
 /// Asks once.
@@ -31,8 +56,12 @@ pub enum HealthProbe {
 pub async fn check_health(probe: &HealthProbe) -> Result<(), String> {
     let asked = async {
         match probe {
-            HealthProbe::Grpc { address } => check_grpc(*address).await,
-            HealthProbe::Http { address, path } => check_http(*address, path).await,
+            HealthProbe::Grpc { address } => check_grpc(format!("http://{address}"), address).await,
+            HealthProbe::Http { address, path } => check_http(address, path).await,
+            HealthProbe::Unix { path } => {
+                let shown = path.display().to_string();
+                check_grpc(format!("unix:{shown}"), &shown).await
+            }
         }
     };
     tokio::time::timeout(PROBE_TIMEOUT, asked)
@@ -40,12 +69,12 @@ pub async fn check_health(probe: &HealthProbe) -> Result<(), String> {
         .unwrap_or_else(|_| Err(format!("no answer within {} ms", PROBE_TIMEOUT.as_millis())))
 }
 
-async fn check_grpc(address: SocketAddr) -> Result<(), String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|e| e.to_string())?;
+async fn check_grpc(uri: String, shown: &str) -> Result<(), String> {
+    let endpoint = Endpoint::from_shared(uri).map_err(|e| format!("{shown:?} is not an address: {e}"))?;
     let channel = endpoint
         .connect()
         .await
-        .map_err(|e| format!("{address} does not take connections: {e}"))?;
+        .map_err(|e| format!("{shown} does not take connections: {e}"))?;
     let request = HealthCheckRequest { service: String::new() };
     let answer = HealthClient::new(channel)
         .check(request)
@@ -57,7 +86,7 @@ async fn check_grpc(address: SocketAddr) -> Result<(), String> {
     }
 }
 
-async fn check_http(address: SocketAddr, path: &str) -> Result<(), String> {
+async fn check_http(address: &str, path: &str) -> Result<(), String> {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

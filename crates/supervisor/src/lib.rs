@@ -1,6 +1,7 @@
 //! Processes as targets: start, stop, kill, pause, restart, each confirmed by the kernel's word; and whole environments
 //! of THUNES services made of them.
 
+pub mod containers;
 pub mod embedded;
 mod error;
 mod exit;

@@ -126,7 +126,7 @@ async fn an_early_exit_is_reported_with_the_end_of_this_runs_log() {
         .expect("bound")
         .local_addr()
         .expect("address");
-    let error = wait_healthy(&target, &HealthProbe::Grpc { address: free }, LONG)
+    let error = wait_healthy(&target, &HealthProbe::grpc(free), LONG)
         .await
         .expect_err("it exits");
     let text = error.to_string();
@@ -146,10 +146,7 @@ async fn a_process_that_is_never_ready_is_reported_with_what_it_answered() {
     let folder = tempfile::tempdir().expect("folder");
     let (target, _) = started(folder.path(), "slow", ":").await;
     let silent = TcpListener::bind("127.0.0.1:0").expect("bound");
-    let probe = HealthProbe::Http {
-        address: silent.local_addr().expect("address"),
-        path: "/admin/health",
-    };
+    let probe = HealthProbe::http(silent.local_addr().expect("address"), "/admin/health");
     let error = wait_healthy(&target, &probe, Duration::from_millis(50))
         .await
         .expect_err("nobody answers");
@@ -161,10 +158,7 @@ async fn a_process_that_is_never_ready_is_reported_with_what_it_answered() {
 async fn http_health_is_ok_only_with_200() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let probe = HealthProbe::Http {
-        address: listener.local_addr().expect("address"),
-        path: "/admin/health",
-    };
+    let probe = HealthProbe::http(listener.local_addr().expect("address"), "/admin/health");
     tokio::spawn(async move {
         for status in ["503 Service Unavailable", "200 OK"] {
             let (mut stream, _) = listener.accept().await.expect("connection");

@@ -7,6 +7,7 @@ mod plan;
 mod ports;
 mod restart;
 mod service;
+mod targets;
 mod wiring;
 
 pub use endpoints::{Endpoints, ServiceEndpoint};

@@ -131,18 +131,10 @@ fn settings(plan: &Plan, ports: &Ports, service: Service) -> Vec<(String, String
 /// How to ask `service` whether it is ready.
 pub(crate) fn probe(ports: &Ports, service: Service) -> HealthProbe {
     match service {
-        Service::ExchangeSim => HealthProbe::Http {
-            address: loopback(ports.exchange_sim_admin),
-            path: "/admin/health",
-        },
-        Service::TelegramStandin => HealthProbe::Http {
-            address: loopback(ports.telegram_standin),
-            path: "/standin/health",
-        },
+        Service::ExchangeSim => HealthProbe::http(loopback(ports.exchange_sim_admin), "/admin/health"),
+        Service::TelegramStandin => HealthProbe::http(loopback(ports.telegram_standin), "/standin/health"),
         Service::Audit | Service::Position | Service::Risk | Service::ExchangeGateway | Service::DrillOrchestrator => {
-            HealthProbe::Grpc {
-                address: loopback(ports.of(service)),
-            }
+            HealthProbe::grpc(loopback(ports.of(service)))
         }
     }
 }
