@@ -177,6 +177,56 @@ fn p11_the_whole_drill_passes_on_a_healthy_system_and_every_verdict_was_measured
     );
 }
 
+/// Runs drills of the network on processes; each criterion must pass, on a fault that hit something.
+fn network_drills_pass(ids: &[&str]) {
+    let place = Place::new();
+    let args = [&["drill", "run"], ids, &["--out", "report", "--seed", "5"]].concat();
+    let output = place.run(&args, "");
+    let report = place.report("report");
+    let all = criteria(&report);
+    let open: Vec<_> = all.iter().filter(|(_, verdict, _)| verdict != "PASS").collect();
+    assert_eq!(report["verdict"], "PASS", "not passed: {open:#?}");
+    assert_eq!(output.status.code(), Some(0));
+    for id in ids {
+        let id = format!("{}.fault_hit", id.to_lowercase());
+        let (_, _, hits) = all.iter().find(|(known, _, _)| *known == id).expect("is measured");
+        assert!(hits.as_i64() > Some(0), "{id}: {hits}");
+    }
+    place.nothing_runs();
+}
+
+#[test]
+fn p1_p2_p4_p5_a_gateway_that_is_cut_off_opens_nothing_sends_nothing_twice_and_loses_no_fill() {
+    network_drills_pass(&["T5", "T6", "T8"]);
+}
+
+#[test]
+fn p7_audit_away_for_a_minute_and_an_alert_receiver_that_is_down_lose_nothing() {
+    network_drills_pass(&["T7", "T9"]);
+}
+
+#[test]
+fn every_step_has_a_trace_of_its_own_and_the_report_links_its_audit_events() {
+    let place = Place::new();
+    place.run(&["drill", "run", "T2", "--out", "report"], "");
+    let report = place.report("report");
+    let steps: Vec<&Value> = report["drills"][0]["steps"].as_array().expect("steps").iter().collect();
+    let traces: std::collections::BTreeSet<&str> = steps.iter().map(|s| s["trace_id"].as_str().expect("text")).collect();
+    assert!(traces.iter().all(|id| id.len() == 32), "{traces:?}");
+    assert_eq!(traces.len(), steps.len(), "no two steps share a trace");
+    let events_of = |name: &str| {
+        let step = steps.iter().find(|step| step["name"] == name).expect("the step");
+        let events = step["audit_events"].as_array().expect("events");
+        events.iter().map(|e| e["event_type"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    let activation = events_of("Activate the kill-switch, as after test 1");
+    assert!(activation.contains(&"KILL_SWITCH_ACTIVATED".to_owned()), "{activation:?}");
+    let buy = events_of("Trading is enabled");
+    assert!(buy.contains(&"ORDER_INTENT".to_owned()), "{buy:?}");
+    let html = std::fs::read_to_string(place.path("report/report.html")).expect("report.html");
+    assert!(html.contains("Audit events ("), "the page shows them");
+}
+
 /// Runs one drill in an environment that was damaged on purpose; the named criterion must say so.
 fn canary(drill: &str, failpoints: &str, broken: &str, healthy: &[&str]) {
     let place = Place::new();

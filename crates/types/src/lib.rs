@@ -14,6 +14,6 @@ pub use names::{ClientOrderId, Reason, RequestId, StrategyId, Symbol};
 pub use reason::ReasonCode;
 pub use rust_decimal::Decimal;
 pub use texts::{
-    TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED, text_kill_switch_activated,
+    TEXT_ALERT_LATE, TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED, text_kill_switch_activated,
     text_kill_switch_deactivated,
 };

@@ -14,3 +14,6 @@ pub fn text_kill_switch_activated(reason: &str) -> String {
 pub fn text_kill_switch_deactivated(reason: &str) -> String {
     format!("🔓 Kill-switch deactivated: {reason}")
 }
+
+/// Begins the last line of an alert that could not be delivered when it was raised.
+pub const TEXT_ALERT_LATE: &str = "⏰ This alert is late:";

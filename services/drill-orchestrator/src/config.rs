@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use thunes_runtime::{ConfigFaults, KeyDoc, Reader, Settings};
+use thunes_supervisor::HealthProbe;
+use thunes_supervisor::embedded::Service;
 
 use crate::report::{Contact, Form};
 
@@ -19,6 +22,37 @@ pub struct DrillConfig {
     pub allow_live: bool,
     /// What the form asks of people.
     pub form: Form,
+    /// Whether a run of the service starts an environment of its own, or drills the one that it is part of.
+    pub environment: DrilledEnvironment,
+    /// Where the services of this environment are; used when it is a compose environment.
+    pub compose: ComposeConfig,
+    /// Address of a trace in a viewer, with `{trace_id}` in it; empty when there is none.
+    pub trace_url: String,
+}
+
+/// What `RunDrill` runs against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrilledEnvironment {
+    /// Processes, started for the run.
+    Own,
+    /// The containers beside this one.
+    Compose,
+}
+
+/// The containers' addresses, and what of them can be seen and touched.
+#[derive(Debug, Clone)]
+pub struct ComposeConfig {
+    pub guard_socket: PathBuf,
+    /// Holds the services' data folders, each under the service's name; read only.
+    pub evidence_dir: PathBuf,
+    pub risk_url: String,
+    pub position_url: String,
+    pub audit_url: String,
+    pub gateway_url: String,
+    pub sim_admin_url: String,
+    pub telegram_url: String,
+    /// The admin addresses of the fault proxies.
+    pub proxy_urls: Vec<String>,
 }
 
 /// Key, role, and what the form itself says of contact and notes.
@@ -74,10 +108,52 @@ impl DrillConfig {
                 ),
                 contacts: contacts(&mut reader),
             },
+            environment: reader.parsed(
+                "environment",
+                "own",
+                "What RunDrill runs against: `own`, an environment started for the run, or `compose`, the containers beside \
+                 the orchestrator.",
+                |text| match text {
+                    "own" => Ok(DrilledEnvironment::Own),
+                    "compose" => Ok(DrilledEnvironment::Compose),
+                    _ => Err("own or compose".to_owned()),
+                },
+            ),
+            compose: compose(&mut reader),
+            trace_url: reader.text(
+                "trace_url",
+                "",
+                "Where a trace can be looked at, such as http://127.0.0.1:16686/trace/{trace_id}; the report links to it.",
+            ),
         };
-        read_peers(&mut reader);
         let docs = reader.finish()?;
         Ok((config, docs))
+    }
+}
+
+impl ComposeConfig {
+    /// How to ask each service whether it is ready.
+    pub fn probes(&self) -> BTreeMap<Service, HealthProbe> {
+        let address = |url: &str| url.rsplit('/').next().unwrap_or_default().to_owned();
+        let grpc = |url: &str| HealthProbe::grpc(address(url));
+        let mut probes = BTreeMap::from([
+            (Service::Risk, grpc(&self.risk_url)),
+            (Service::Position, grpc(&self.position_url)),
+            (Service::Audit, grpc(&self.audit_url)),
+            (Service::ExchangeGateway, grpc(&self.gateway_url)),
+            (
+                Service::ExchangeSim,
+                HealthProbe::http(address(&self.sim_admin_url), "/admin/health"),
+            ),
+            (
+                Service::TelegramStandin,
+                HealthProbe::http(address(&self.telegram_url), "/standin/health"),
+            ),
+        ]);
+        if let Some(url) = self.proxy_urls.first() {
+            probes.insert(Service::FaultProxy, HealthProbe::http(address(url), "/admin/health"));
+        }
+        probes
     }
 }
 
@@ -99,22 +175,41 @@ fn contacts(reader: &mut Reader<'_>) -> Vec<Contact> {
     ROLES.map(&mut contact).to_vec()
 }
 
-// An environment tells each of its services where the others are. A drill has an environment of its own, so these are
-// read only to be known as settings.
-fn read_peers(reader: &mut Reader<'_>) {
-    for key in [
-        "risk_url",
-        "position_url",
-        "audit_url",
-        "gateway_url",
-        "sim_url",
-        "sim_admin_url",
-        "telegram_url",
-    ] {
-        let _ = reader.optional(
-            key,
-            "Set by `thunes up`; not used: a drill starts an environment of its own.",
-        );
+fn compose(reader: &mut Reader<'_>) -> ComposeConfig {
+    let mut url = |key: &str, default: &str| {
+        const ABOUT: &str = "Where this peer is (proxy_urls: each fault proxy's admin API, comma separated); used when \
+                             drill.environment is compose.";
+        reader.text(key, default, ABOUT).trim_end_matches('/').to_owned()
+    };
+    let risk_url = url("risk_url", "http://127.0.0.1:7101");
+    let position_url = url("position_url", "http://127.0.0.1:7102");
+    let audit_url = url("audit_url", "http://127.0.0.1:7103");
+    let gateway_url = url("gateway_url", "http://127.0.0.1:7104");
+    let sim_admin_url = url("sim_admin_url", "http://127.0.0.1:7111");
+    let telegram_url = url("telegram_url", "http://127.0.0.1:7112");
+    let proxy_urls = url("proxy_urls", "http://127.0.0.1:7113");
+    ComposeConfig {
+        guard_socket: reader.path(
+            "guard_socket",
+            "/run/guard/guard.sock",
+            "Socket of the process that may touch the containers; used when drill.environment is compose.",
+        ),
+        evidence_dir: reader.path(
+            "evidence_dir",
+            "/evidence",
+            "Holds the services' data folders under their names, read only; used when drill.environment is compose.",
+        ),
+        risk_url,
+        position_url,
+        audit_url,
+        gateway_url,
+        sim_admin_url,
+        telegram_url,
+        proxy_urls: proxy_urls
+            .split(',')
+            .map(|url| url.trim().trim_end_matches('/').to_owned())
+            .filter(|url| !url.is_empty())
+            .collect(),
     }
 }
 

@@ -34,6 +34,10 @@ pub enum DrillError {
     LiveAccount { url: String },
     #[error("{0}")]
     Environment(#[from] SupervisorError),
+    #[error("{0}")]
+    Address(#[from] thunes_rpc::ClientError),
+    #[error("{0}")]
+    Attach(ActionError),
     #[error("the environment's folder {path} cannot be made: {source}")]
     Folder { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
@@ -65,6 +69,8 @@ pub enum ActionError {
     Sim(String),
     #[error("{0}")]
     Process(#[from] SupervisorError),
+    #[error("the fault proxy: {0}")]
+    Network(String),
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
     #[error("waited {waited_ms} ms for {what}; last seen: {last}")]

@@ -37,6 +37,9 @@ pub struct RunPlan {
     pub config_file: Option<PathBuf>,
     pub out_dir: Option<PathBuf>,
     pub seed: u64,
+    /// The containers beside the orchestrator were drilled; `data_dir` holds only what the run itself wrote.
+    #[serde(default)]
+    pub compose: bool,
 }
 
 /// What the environment was like before the first step.

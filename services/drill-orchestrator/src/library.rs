@@ -5,8 +5,11 @@ use crate::domain::DrillDefinition;
 use crate::engine::catalog;
 use crate::error::DrillError;
 
-/// The paper form's four drills.
-const BUILT_IN: [(&str, &str); 4] = [
+/// The paper form's four drills; a run that names none does these.
+const FORM: usize = 4;
+
+/// The form's drills, and those of the network.
+const BUILT_IN: [(&str, &str); 9] = [
     (
         "drills/kill-switch-activation.toml",
         include_str!("../../../drills/kill-switch-activation.toml"),
@@ -23,6 +26,23 @@ const BUILT_IN: [(&str, &str); 4] = [
         "drills/position-reconciliation.toml",
         include_str!("../../../drills/position-reconciliation.toml"),
     ),
+    (
+        "drills/gateway-cut-from-risk.toml",
+        include_str!("../../../drills/gateway-cut-from-risk.toml"),
+    ),
+    (
+        "drills/gateway-cut-from-exchange.toml",
+        include_str!("../../../drills/gateway-cut-from-exchange.toml"),
+    ),
+    (
+        "drills/audit-unreachable.toml",
+        include_str!("../../../drills/audit-unreachable.toml"),
+    ),
+    (
+        "drills/position-unreachable.toml",
+        include_str!("../../../drills/position-unreachable.toml"),
+    ),
+    ("drills/alert-late.toml", include_str!("../../../drills/alert-late.toml")),
 ];
 
 /// Every drill that can be run: the built-in ones in the form's order, then the user's own by file name.
@@ -68,7 +88,7 @@ fn read_folder(folder: &Path) -> Result<Vec<(String, DrillDefinition)>, DrillErr
     paths.iter().map(read).collect()
 }
 
-/// The drills of these names, each once, in the order of the library; all built-in ones when no name is given.
+/// The drills of these names, each once, in the order of the library; the form's four when no name is given.
 ///
 /// # Errors
 /// Names the drills that there are.
@@ -91,7 +111,7 @@ pub(crate) fn select(config: &DrillConfig, names: &[String]) -> Result<Vec<Drill
         });
     }
     if names.is_empty() {
-        return Ok(all.into_iter().take(BUILT_IN.len()).collect());
+        return Ok(all.into_iter().take(FORM).collect());
     }
     Ok(all
         .into_iter()
@@ -111,10 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_drills_are_the_forms_four() {
+    fn the_built_in_drills_are_the_forms_four_and_those_of_the_network() {
         let drills = list_drills(&config("")).expect("good files");
         let ids: Vec<_> = drills.iter().map(|drill| drill.id.as_str()).collect();
-        assert_eq!(ids, ["T1", "T2", "T3", "T4"]);
+        assert_eq!(ids, ["T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9"]);
+        let form = select(&config(""), &[]).expect("built-in");
+        assert_eq!(form.iter().map(|drill| drill.id.as_str()).collect::<Vec<_>>(), ["T1", "T2", "T3", "T4"]);
     }
 
     #[test]

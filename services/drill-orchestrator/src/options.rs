@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub failpoints: BTreeMap<String, String>,
     /// Made up when it is left out.
     pub run_id: Option<String>,
+    /// Drill the containers beside this process, by `config.compose`, in place of an environment of the run's own.
+    pub compose: bool,
 }
 
 impl RunOptions {
@@ -49,6 +51,7 @@ impl RunOptions {
             allow_live: false,
             failpoints: BTreeMap::new(),
             run_id: None,
+            compose: false,
         }
     }
 

@@ -23,8 +23,13 @@ pub(crate) fn run_plan(options: &RunOptions, run_id: &str) -> RunPlan {
     let own = std::env::temp_dir().join(format!("thunes-drill-{run_id}"));
     RunPlan {
         program: absolute(&options.program),
-        data_dir: options.data_dir.as_ref().map_or(own, absolute),
+        data_dir: if options.compose {
+            absolute(&options.config.data_dir.join("drill-runs").join(run_id))
+        } else {
+            options.data_dir.as_ref().map_or(own, absolute)
+        },
         temporary: options.data_dir.is_none() && !options.keep_environment,
+        compose: options.compose,
         config_file: options.config_file.as_ref().map(absolute),
         out_dir: options.out_dir.as_ref().map(absolute),
         seed: options.seed,
@@ -35,6 +40,7 @@ pub(crate) fn run_plan(options: &RunOptions, run_id: &str) -> RunPlan {
 pub(crate) fn environment_plan(plan: &RunPlan) -> Plan {
     let mut environment = Plan::isolated(&plan.program, &plan.data_dir, plan.seed);
     environment.config_file.clone_from(&plan.config_file);
+    environment.fault_proxy = true;
     environment
 }
 
@@ -71,7 +77,7 @@ pub(crate) fn stand_ins(exchange: &str, receiver: &str, seed: u64) -> Vec<String
         );
     }
     sentences.push(
-        "A crash is SIGKILL of processes on one machine. The machine stays up, so what its kernel had taken was not lost: power \
+        "A crash is SIGKILL of processes or containers on one machine. The machine stays up, so what its kernel had taken was not lost: power \
          loss is not rehearsed."
             .to_owned(),
     );

@@ -26,7 +26,7 @@ pub async fn recover_unfinished(
     progress: &Progress,
 ) -> Result<(), DrillError> {
     for run in journal.unfinished(lock).await? {
-        let rollback = roll_back(journal, &run, progress).await;
+        let rollback = roll_back(journal, &run, config, progress).await;
         let report = aborted_report(journal, &run, config, rollback).await?;
         journal.end(&report, clock::now_ms()).await?;
         if let Some(folder) = &run.plan.out_dir
@@ -43,14 +43,14 @@ pub async fn recover_unfinished(
 }
 
 /// Puts things back as the journal says they were found.
-async fn roll_back(journal: &Journal, run: &RunRow, progress: &Progress) -> RollbackReport {
+async fn roll_back(journal: &Journal, run: &RunRow, config: &DrillConfig, progress: &Progress) -> RollbackReport {
     let ended = end_leftovers(&run.plan.data_dir);
     let ended = if ended.is_empty() {
         "no process was left".to_owned()
     } else {
         format!("ended {}", ended.join(", "))
     };
-    if run.plan.temporary {
+    if run.plan.temporary && !run.plan.compose {
         return match std::fs::remove_dir_all(&run.plan.data_dir) {
             Ok(()) => done(format!("{ended}; its own folder was removed")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -65,7 +65,7 @@ async fn roll_back(journal: &Journal, run: &RunRow, progress: &Progress) -> Roll
     let Some(found) = run.found.clone() else {
         return done(format!("{ended}; it had not changed anything yet"));
     };
-    match in_folder(journal, run, found, progress).await {
+    match in_environment(journal, run, config, found, progress).await {
         Ok(mut report) => {
             report.detail = format!("{ended}; {}", report.detail).trim_end_matches("; ").to_owned();
             report
@@ -90,15 +90,21 @@ fn failed(detail: String) -> RollbackReport {
     }
 }
 
-/// Starts the environment on its folder once more, to leave it as it was found.
-async fn in_folder(
+/// Reaches for the containers, or starts the environment on its folder once more, to leave it as it was found.
+async fn in_environment(
     journal: &Journal,
     run: &RunRow,
+    config: &DrillConfig,
     found: Found,
     progress: &Progress,
 ) -> Result<RollbackReport, DrillError> {
     journal.rolling_back(&run.run_id).await?;
-    let environment = Drilled::start(environment_plan(&run.plan), &mut |_| {}).await?;
+    let plan = &run.plan;
+    let environment = if plan.compose {
+        Drilled::attach(&config.compose, plan.program.clone(), plan.data_dir.clone()).await?
+    } else {
+        Drilled::start(environment_plan(plan), &mut |_| {}).await?
+    };
     let mut context = Context::new(environment, &run.run_id, found);
     let mut runner = DrillRunner {
         context: &mut context,
@@ -117,7 +123,11 @@ async fn in_folder(
     {
         tracing::warn!(%error, "the end of the drill could not be audited");
     }
-    context.environment.processes.stop_all().await;
+    context.environment.place.end().await;
+    if plan.compose && plan.temporary {
+        // Only what the run itself wrote; a rest of it harms nobody.
+        let _ = std::fs::remove_dir_all(&plan.data_dir);
+    }
     rolled_back?;
     Ok(rollback_report(steps))
 }
@@ -159,7 +169,7 @@ async fn aborted_report(
         reason: run.reason.clone(),
         note,
         environment: EnvironmentInfo {
-            target: "local".to_owned(),
+            target: if run.plan.compose { "docker" } else { "local" }.to_owned(),
             seed: run.seed,
             data_dir: run.plan.data_dir.display().to_string(),
             data_dir_kept: !run.plan.temporary,
@@ -191,6 +201,9 @@ fn step_record(step: &StepRow, run_started_ms: i64) -> StepRecord {
             "cut off".to_owned()
         },
         trace_id: String::new(),
+        trace_url: String::new(),
+        audit_events: Vec::new(),
+        audit_events_more: 0,
         evidence: Vec::new(),
     }
 }
@@ -237,6 +250,7 @@ mod tests {
             config_file: None,
             out_dir: Some(folder.join("report")),
             seed: 7,
+            compose: false,
         };
         std::fs::create_dir_all(plan.data_dir.join("run")).expect("folder");
         let ids = ["T1".to_owned()];
@@ -330,7 +344,7 @@ mod tests {
             ..journal.run("r1").await.expect("reads").expect("is there")
         };
         let progress: Progress = std::sync::Arc::new(|_: &ProgressEvent| {});
-        let rollback = roll_back(&journal, &row, &progress).await;
+        let rollback = roll_back(&journal, &row, &config(), &progress).await;
         assert_eq!(rollback.outcome, RollbackOutcome::Failed, "{}", rollback.detail);
         assert!(
             rollback.detail.contains("could not be rolled back"),

@@ -3,9 +3,10 @@ use std::time::{Duration, Instant};
 use thunes_proto::gateway::v1::OrderState;
 use thunes_runtime::clock;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::actions::RUNBOOK;
-use crate::domain::{DrillDefinition, RollbackOutcome, Runbook, Verdict, run_verdict};
+use crate::domain::{AuditTrail, DrillDefinition, RollbackOutcome, Runbook, Verdict, run_verdict};
 use crate::engine::{Context, DrillRunner, all_done};
 use crate::environment::{Ask, Clients, Command, Drilled, until};
 use crate::error::{ActionError, DrillError};
@@ -16,10 +17,13 @@ use crate::plan::{environment_plan, is_refused, new_run_id, run_plan, stand_ins,
 use crate::progress::{Progress, ProgressEvent};
 use crate::recovery::{recover_unfinished, undone_drill};
 use crate::report::{
-    DrillReport, EnvironmentInfo, Reconciliation, Report, RollbackReport, SCHEMA_VERSION, write_report,
+    DrillReport, EnvironmentInfo, Reconciliation, Report, RollbackReport, SCHEMA_VERSION, StepRecord, link,
+    write_report,
 };
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
+/// What the last steps wrote is in the trail by then.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs drills in an environment of their own and writes the report. A second run beside it is refused. Cancelling stops
 /// the run after the present step, rolls back, and makes the verdict ABORTED.
@@ -105,10 +109,18 @@ impl Prepared {
             run_id: self.run_id.clone(),
             drills: ids,
         });
-        let gathered = match self.in_environment(&progress, &cancel).await {
+        // A trace of its own for what belongs to no step.
+        let span = tracing::info_span!(parent: None, "drill_run", run_id = self.run_id);
+        let gathered = match self.in_environment(&progress, &cancel).instrument(span).await {
             Ok(gathered) => gathered,
             // Nothing was changed yet: there is nothing to report but the reason, which the caller gets.
-            Err(error @ (DrillError::LiveAccount { .. } | DrillError::Environment(_) | DrillError::Folder { .. })) => {
+            Err(
+                error @ (DrillError::LiveAccount { .. }
+                | DrillError::Environment(_)
+                | DrillError::Attach(_)
+                | DrillError::Address(_)
+                | DrillError::Folder { .. }),
+            ) => {
                 let report = self.report(self.nothing(&error));
                 self.journal.end(&report, clock::now_ms()).await?;
                 if let Some(folder) = self
@@ -157,10 +169,8 @@ impl Prepared {
             path: folder.clone(),
             source,
         })?;
-        let plan = with_failpoints(environment_plan(&self.plan), &self.options)?;
         let begun = clock::instant();
-        let mut tell = |event: thunes_supervisor::embedded::Progress| progress(&starting(event));
-        let environment = match Drilled::start(plan, &mut tell).await {
+        let environment = match self.reach(progress).await {
             Ok(environment) => environment,
             Err(error) => {
                 if self.plan.temporary {
@@ -174,6 +184,17 @@ impl Prepared {
         Ok(environment)
     }
 
+    /// Starts the environment, or reaches for the one that is there.
+    async fn reach(&self, progress: &Progress) -> Result<Drilled, DrillError> {
+        if self.plan.compose {
+            let (program, scratch) = (self.plan.program.clone(), self.plan.data_dir.clone());
+            return Drilled::attach(&self.options.config.compose, program, scratch).await;
+        }
+        let plan = with_failpoints(environment_plan(&self.plan), &self.options)?;
+        let mut tell = |event: thunes_supervisor::embedded::Progress| progress(&starting(event));
+        Drilled::start(plan, &mut tell).await
+    }
+
     async fn drill(
         &self,
         environment: Drilled,
@@ -183,7 +204,7 @@ impl Prepared {
         let (found, info) = match self.look(&environment).await {
             Ok(seen) => seen,
             Err(error) => {
-                environment.processes.stop_all().await;
+                environment.place.end().await;
                 return Ok(self.nothing_but(
                     EnvironmentInfo::default(),
                     format!("the environment did not answer: {error}"),
@@ -191,7 +212,7 @@ impl Prepared {
             }
         };
         if is_refused(&info.exchange, self.options.allow_live, self.options.config.allow_live) {
-            environment.processes.stop_all().await;
+            environment.place.end().await;
             return Err(DrillError::LiveAccount {
                 url: info.exchange_base_url,
             });
@@ -203,7 +224,7 @@ impl Prepared {
             .note_in_audit("DRILL_STARTED", &self.options.reason, &payload)
             .await;
         if let Err(error) = noted {
-            context.environment.processes.stop_all().await;
+            context.environment.place.end().await;
             return Ok(self.nothing_but(info, format!("the start could not be audited: {error}")));
         }
         let mut runner = DrillRunner {
@@ -224,9 +245,12 @@ impl Prepared {
         }
         self.journal.rolling_back(&self.run_id).await?;
         runner.roll_back_run().await?;
-        let rollback = rollback_report(std::mem::take(&mut runner.rollback_steps));
+        let mut rollback = rollback_report(std::mem::take(&mut runner.rollback_steps));
         let verdict = verdict_of(&drills, rollback.outcome, cancel.is_cancelled());
-        self.end(&mut context, verdict).await;
+        self.note_end(&mut context, verdict).await;
+        let steps = drills.iter_mut().flat_map(|drill| drill.steps.iter_mut());
+        self.link_events(&context, steps.chain(rollback.steps.iter_mut())).await;
+        context.environment.place.end().await;
         let aborted = if cancel.is_cancelled() {
             "stopped on request; rolled back"
         } else {
@@ -243,8 +267,8 @@ impl Prepared {
         })
     }
 
-    /// Audits the end and takes the environment down.
-    async fn end(&self, context: &mut Context, verdict: Verdict) {
+    /// Audits the end.
+    async fn note_end(&self, context: &mut Context, verdict: Verdict) {
         let payload = serde_json::json!({ "run_id": self.run_id, "verdict": verdict.as_str() });
         let noted = context
             .note_in_audit("DRILL_ENDED", &self.options.reason, &payload)
@@ -252,7 +276,17 @@ impl Prepared {
         if let Err(error) = noted {
             tracing::warn!(%error, "the end of the drill could not be audited");
         }
-        context.environment.processes.stop_all().await;
+    }
+
+    /// Ties the steps to their audit events, once these had the time to arrive.
+    async fn link_events<'a>(&self, context: &Context, steps: impl Iterator<Item = &'a mut StepRecord>) {
+        if let Err(error) = until("every event to be delivered", DELIVERED_WITHIN, || delivered(context)).await {
+            tracing::warn!(%error, "the report may lack audit events of its last steps");
+        }
+        match std::fs::read_to_string(context.environment.place.audit_file()) {
+            Ok(text) => link(steps, &AuditTrail::parse(&text), &self.options.config.trace_url),
+            Err(error) => tracing::warn!(%error, "the audit trail cannot be read: the report's steps have no events"),
+        }
     }
 
     /// How the environment is before anything is done to it.
@@ -266,13 +300,13 @@ impl Prepared {
         .await?;
         let (risk, gateway) = (clients.risk_status().await?, clients.gateway_status().await?);
         let receiver = risk.alerts.map(|alerts| alerts.receiver).unwrap_or_default();
-        let version = Command::new(&environment.processes, &self.plan.program, &["--version"])
+        let version = Command::new(&environment.place.terminal(), &self.plan.program, &["--version"])
             .run(ANSWERS_WITHIN)
             .await?;
         let version = version.stdout.split_whitespace().last().unwrap_or("unknown").to_owned();
-        let services = environment.processes.services();
+        let services = environment.targets.services();
         let info = EnvironmentInfo {
-            target: "local".to_owned(),
+            target: environment.place.target().to_owned(),
             stand_ins: stand_ins(&gateway.environment, &receiver, self.options.seed),
             exchange: gateway.environment,
             exchange_base_url: gateway.exchange_base_url,
@@ -330,6 +364,21 @@ impl Prepared {
             rollback: gathered.rollback,
             form: self.options.config.form.clone(),
         }
+    }
+}
+
+async fn delivered(context: &Context) -> Ask<()> {
+    let (gateway, risk) = tokio::join!(context.clients().gateway_status(), context.clients().risk_status());
+    match (gateway, risk) {
+        (Ok(gateway), Ok(risk)) => {
+            let waiting = gateway.audit_outbox_depth + risk.audit_outbox.map_or(0, |outbox| outbox.depth);
+            if waiting == 0 {
+                Ask::Yes(())
+            } else {
+                Ask::NotYet(format!("{waiting} wait"))
+            }
+        }
+        (Err(error), _) | (_, Err(error)) => Ask::NotYet(error.to_string()),
     }
 }
 

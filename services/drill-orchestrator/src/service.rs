@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 
-use crate::config::DrillConfig;
+use crate::config::{DrillConfig, DrilledEnvironment};
 use crate::domain::DrillDefinition;
 use crate::error::DrillError;
 use crate::failpoints::failpoints_from_env;
@@ -123,6 +123,7 @@ impl Orchestrator {
         options.actor = actor;
         options.failpoints = failpoints_from_env()?;
         options.run_id = Some(run_id);
+        options.compose = self.config.environment == DrilledEnvironment::Compose;
         Ok(options)
     }
 

@@ -84,7 +84,7 @@ async fn a_run_that_cannot_start_ends_as_aborted_and_its_report_says_why() {
         .drills;
     assert_eq!(
         drills.iter().map(|drill| drill.id.as_str()).collect::<Vec<_>>(),
-        ["T1", "T2", "T3", "T4"]
+        ["T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9"]
     );
     let run_id = client
         .run_drill(run("test", "once", &["t1"]))

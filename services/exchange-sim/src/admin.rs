@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::unknown_outcome;
+use crate::api::{self, Params, unknown_outcome};
 use crate::domain::{ApiError, Exchange, Order, Placed, Side, SymbolStatus, parse_decimal};
 use crate::faults::{FaultKind, FaultSpec};
 use crate::http::answer;
@@ -30,6 +30,7 @@ pub fn router(streams: Arc<Streams>) -> Router {
     Router::new()
         .route("/admin/health", get(health))
         .route("/admin/ledger", get(ledger))
+        .route("/admin/exchange-info", get(exchange_info))
         .route("/admin/external-trade", post(external_trade))
         .route("/admin/deposit", post(deposit))
         .route("/admin/withdraw", post(withdraw))
@@ -70,6 +71,13 @@ async fn health(State(streams): Shared) -> Response<Body> {
         "streams": streams.open.load(Ordering::Acquire),
         "prices": exchange.markets.iter().map(|(s, m)| (s.clone(), json!(m.last_price))).collect::<serde_json::Map<_, _>>(),
     })))
+}
+
+/// The rules of every symbol, for who judges by the ledger and is not let near the exchange itself.
+async fn exchange_info(State(streams): Shared) -> Response<Body> {
+    let exchange = streams.api.engine.read().await;
+    let (now_ms, limits) = (thunes_runtime::clock::now_ms(), streams.api.limits.rules_json());
+    answer(api::exchange_info(&exchange, &Params::default(), now_ms, limits))
 }
 
 #[derive(Deserialize)]

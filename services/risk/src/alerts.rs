@@ -8,6 +8,7 @@ use thunes_proto::risk::v1::AlertStatus;
 use thunes_runtime::clock;
 use thunes_store::{OutboxEvent, begin_write};
 use thunes_telegram::{SendOutcome, TelegramClient};
+use thunes_types::TEXT_ALERT_LATE;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,8 @@ use crate::store::{self, AlertRow};
 const QUEUE_MAX: usize = 1000;
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Somebody who reads an older alert must not take it for what happens now.
+const LATE_AFTER_MS: i64 = 5000;
 
 /// Where alerts are raised, and what became of them.
 #[derive(Debug)]
@@ -123,10 +126,25 @@ pub(crate) async fn run_alerts(
     }
 }
 
+/// The alert as it is sent at `now_ms`: one that is late says so, and since when it waits.
+fn text_at(alert: &AlertRow, now_ms: i64) -> String {
+    let waited_ms = now_ms - alert.raised_at_ms;
+    if waited_ms < LATE_AFTER_MS {
+        return alert.text.clone();
+    }
+    format!(
+        "{}\n{TEXT_ALERT_LATE} it was raised {} s ago, at {}.",
+        alert.text,
+        waited_ms / 1000,
+        clock::iso_utc(alert.raised_at_ms)
+    )
+}
+
 async fn deliver(engine: &Arc<Engine>, client: &TelegramClient, alert: &AlertRow) {
     let mut pause = RETRY_MIN;
     loop {
-        let (why, wait) = match client.send_message(&engine.config.telegram.chat_id, &alert.text).await {
+        let text = text_at(alert, clock::now_ms());
+        let (why, wait) = match client.send_message(&engine.config.telegram.chat_id, &text).await {
             SendOutcome::Accepted { .. } => break,
             SendOutcome::RetryAfter { ms } => (
                 "the Bot API asks to wait".to_owned(),
@@ -172,4 +190,24 @@ async fn record_delivery(engine: &Engine, alert: &AlertRow, accepted_at_ms: i64)
     tx.commit().await?;
     engine.outbox.wake();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_that_waited_says_since_when_and_one_that_did_not_is_as_it_was() {
+        let alert = AlertRow {
+            alert_id: "a".into(),
+            text: "the switch".into(),
+            raised_at_ms: 1_764_000_694_120,
+            kill_switch: true,
+        };
+        assert_eq!(text_at(&alert, alert.raised_at_ms + LATE_AFTER_MS - 1), "the switch");
+        assert_eq!(
+            text_at(&alert, alert.raised_at_ms + 61_900),
+            "the switch\n⏰ This alert is late: it was raised 61 s ago, at 2025-11-24T16:11:34.120Z."
+        );
+    }
 }

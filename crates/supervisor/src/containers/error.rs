@@ -58,6 +58,15 @@ pub enum ContainerError {
         service: String,
         count: usize,
     },
+    #[error(
+        "project {project:?} has no running container of {service} that publishes its port {port}; start it with \
+         `docker-compose -p {project} up -d`"
+    )]
+    NotPublished {
+        project: String,
+        service: String,
+        port: u16,
+    },
     #[error("{service} is not running: it is {state}")]
     NotRunning { service: String, state: String },
     #[error("{service} runs already")]
@@ -120,7 +129,7 @@ impl ContainerError {
             }
             Self::Engine { .. } | Self::Malformed { .. } => ReasonCode::EngineRefused,
             Self::BadName(_) => ReasonCode::InvalidArgument,
-            Self::NotFound { .. } | Self::NoOwnProject => ReasonCode::ContainerNotFound,
+            Self::NotFound { .. } | Self::NoOwnProject | Self::NotPublished { .. } => ReasonCode::ContainerNotFound,
             Self::NotLabelled { .. } => ReasonCode::ContainerNotLabelled,
             Self::Protected { .. } => ReasonCode::ContainerProtected,
             Self::Ambiguous { .. } => ReasonCode::ContainerAmbiguous,

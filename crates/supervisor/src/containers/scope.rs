@@ -60,6 +60,25 @@ impl Scope {
         Ok(Project::parse(project)?)
     }
 
+    /// Where the host reaches `port` of `service`, which need not bear the drill label: nothing is done to it.
+    ///
+    /// # Errors
+    /// When it has no running container, does not publish the port, or the engine cannot be asked.
+    pub async fn published(&self, engine: &Engine, service: &str, port: u16) -> Result<String, ContainerError> {
+        let found = self.of_project(engine).await?;
+        let of_service = found
+            .iter()
+            .filter(|c| label(c, SERVICE_LABEL).as_deref() == Some(service));
+        let mut ports = of_service.flat_map(|c| c.ports.iter().flatten());
+        let published = ports.find(|p| p.private_port == port && p.public_port.is_some());
+        let address = published.and_then(|p| Some(format!("{}:{}", p.ip.as_deref().unwrap_or("127.0.0.1"), p.public_port?)));
+        address.ok_or_else(|| ContainerError::NotPublished {
+            project: self.project.to_string(),
+            service: service.to_owned(),
+            port,
+        })
+    }
+
     /// The ids of all containers that may be looked at, by service.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use thunes_types::text_kill_switch_activated;
+use thunes_types::{TEXT_ALERT_LATE, text_kill_switch_activated};
 
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Value};
@@ -77,7 +77,15 @@ impl AwaitAlert {
         );
         let mut evidence = vec![answer(format!("alert status (receiver: {receiver})"), &alerts)];
         if receiver == "standin" {
-            evidence.push(self.heard(context, &wanted).await);
+            let text = match heard(context, &wanted).await {
+                Ok(ours) => format!("{} messages carry the text: {ours:?}", ours.len()),
+                Err(error) => format!("not to be had: {error}"),
+            };
+            evidence.push(Evidence::new(
+                EvidenceKind::Answer,
+                "the stand-in's own list of messages",
+                text,
+            ));
         }
         context.measure(
             "alert_delay",
@@ -88,20 +96,93 @@ impl AwaitAlert {
         let said = format!("receiver: {receiver}; accepted {delay_ms} ms after the activation");
         Ok(Outcome::did(said).finding("in_time", judgement, evidence))
     }
+}
 
-    /// What the stand-in itself says that it heard.
-    async fn heard(&self, context: &Context, wanted: &str) -> Evidence {
-        let heard = context.sim().standin_messages(&context.environment.standin_url()).await;
-        let text = match heard {
-            Ok(messages) => {
-                let ours: Vec<_> = messages
-                    .iter()
-                    .filter(|message| message.to_string().contains(wanted))
-                    .collect();
-                format!("{} of {} messages carry the text: {ours:?}", ours.len(), messages.len())
+/// What the stand-in itself says that it heard of `wanted`.
+async fn heard(context: &Context, wanted: &str) -> Result<Vec<String>, ActionError> {
+    let url = context.environment.place.standin_url();
+    let messages = context.sim().standin_messages(&url).await?;
+    let ours = messages.iter().map(|message| message.to_string());
+    Ok(ours.filter(|message| message.contains(wanted)).collect())
+}
+
+/// An alert that could not be delivered arrives once it can be, once, and says that it is late.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LateAlert {
+    within_ms: u64,
+}
+
+action!(
+    LateAlert,
+    "late_alert",
+    ["delivered", "says_so", "once"],
+    "Waits for the alert that was held up, and reads what its receiver got."
+);
+
+impl LateAlert {
+    async fn execute(&self, context: &mut Context) -> ActionResult {
+        let switched = context.switched_on.clone();
+        let switched =
+            switched.ok_or_else(|| ActionError::NotMet("the drill did not activate the switch".to_owned()))?;
+        let wanted = text_kill_switch_activated(&switched.reason);
+        let held_ms = context.cut.mended_at_ms - context.cut.since_ms;
+        let clients = context.clients();
+        let alerts = until("the alert to be delivered", Duration::from_millis(self.within_ms), || async {
+            match clients.risk_status().await.map(|status| status.alerts.unwrap_or_default()) {
+                Ok(alerts) if alerts.last_text.contains(&wanted) && alerts.last_delay_ms >= 0 => Ask::Yes(alerts),
+                Ok(alerts) => Ask::NotYet(format!("{} pending, last error {:?}", alerts.pending, alerts.last_error)),
+                Err(error) => Ask::NotYet(error.to_string()),
             }
-            Err(error) => format!("not to be had: {error}"),
+        })
+        .await;
+        let alerts = match alerts {
+            Ok(alerts) => alerts,
+            Err(ActionError::TimedOut { waited_ms, last, .. }) => {
+                let judgement = Judgement::Fail(Measured::seconds(waited_ms), format!("the alert is lost: {last}"));
+                return Ok(Outcome::did("no alert came").finding("delivered", judgement, Vec::new()));
+            }
+            Err(error) => return Err(error),
         };
-        Evidence::new(EvidenceKind::Answer, "the stand-in's own list of messages", text)
+        let delay_ms = alerts.last_delay_ms;
+        context.measure(
+            "alert_delay_after_outage",
+            Value::seconds(delay_ms),
+            "s",
+            format!("receiver: {}; it could not be reached for {held_ms} ms", alerts.receiver),
+        );
+        let late = Judgement::of(
+            Measured::seconds(delay_ms),
+            delay_ms >= held_ms,
+            "it was delivered before the receiver could be reached again",
+        );
+        let outcome = Outcome::did(format!("delivered {delay_ms} ms after the activation, receiver: {}", alerts.receiver))
+            .finding("delivered", late, vec![answer("alert status", &alerts)]);
+        if alerts.receiver != "standin" {
+            return Ok(outcome);
+        }
+        let messages = heard(context, &wanted).await?;
+        let evidence = vec![Evidence::new(
+            EvidenceKind::Answer,
+            "what the stand-in heard of it",
+            messages.join("\n"),
+        )];
+        let says_so = messages.iter().any(|message| message.contains(TEXT_ALERT_LATE));
+        let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
+        Ok(outcome
+            .finding(
+                "says_so",
+                Judgement::of_text(
+                    messages.first().cloned().unwrap_or_default(),
+                    says_so,
+                    "the message does not say that it is late",
+                ),
+                evidence,
+            )
+            .finding(
+                "once",
+                Judgement::of(Measured::count(count), count == 1, "messages of this activation"),
+                Vec::new(),
+            ))
     }
 }

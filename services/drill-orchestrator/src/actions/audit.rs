@@ -31,7 +31,7 @@ action!(
 
 impl AuditEvent {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        let path = context.environment.audit_file();
+        let path = context.environment.place.audit_file();
         let read = || std::fs::read_to_string(&path);
         // What cannot be read is not measured; what is not there within the time is.
         read().map_err(ActionError::io(format!("{} cannot be read", path.display())))?;

@@ -35,18 +35,18 @@ action!(
 
 impl ReconcileCommand {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        let processes = &context.environment.processes;
         if self.without_position {
-            processes.kill(Service::Position).await?;
+            context.targets().kill(Service::Position).await?;
         }
         let args: &[&str] = if self.repair {
             &["reconcile", "--repair"]
         } else {
             &["reconcile"]
         };
-        let outcome = Command::new(processes, "thunes", args).run(WITHIN).await;
+        let terminal = context.environment.place.terminal();
+        let outcome = Command::new(&terminal, "thunes", args).run(WITHIN).await;
         if self.without_position {
-            processes.restart(Service::Position).await?;
+            context.targets().start(Service::Position).await?;
         }
         let outcome = outcome?;
         let said = format!(

@@ -153,9 +153,9 @@ impl Kill9 {
 
     /// SIGKILL to all of the targets at the same time; each is confirmed by its wait status.
     async fn kill(&self, context: &Context) -> Result<String, ActionError> {
-        let processes = &context.environment.processes;
+        let targets = context.targets();
         let services = self.target.services();
-        let kills = join_all(services.iter().map(|service| processes.kill(*service)));
+        let kills = join_all(services.iter().map(|service| targets.kill(*service)));
         let trader_kill = async {
             match trader(context) {
                 Ok(trade_loop) if self.target.kills_trader() => Some(trade_loop.target.kill().await),
@@ -176,7 +176,10 @@ impl Kill9 {
     /// Starts what was killed; returns the milliseconds from the kill until the last of it served.
     async fn bring_back(&self, context: &Context, begun: Instant) -> Result<i64, ActionError> {
         let services = self.target.services();
-        context.environment.processes.restart_many(&services).await?;
+        let starts = join_all(services.iter().map(|service| context.targets().start(*service)));
+        for started in starts.await {
+            started?;
+        }
         for service in &services {
             until("the service to answer", BACK_WITHIN, || {
                 serves(context.clients(), *service)
@@ -208,7 +211,7 @@ async fn serves(clients: &Clients, service: Service) -> Ask<()> {
         Service::Position => clients.position_count().await.map(drop),
         Service::Audit => clients.audit_status().await.map(drop),
         Service::ExchangeGateway => clients.gateway_status().await.map(drop),
-        Service::ExchangeSim | Service::TelegramStandin | Service::DrillOrchestrator => Ok(()),
+        Service::ExchangeSim | Service::TelegramStandin | Service::FaultProxy | Service::DrillOrchestrator => Ok(()),
     };
     asked.map_or_else(|error| Ask::NotYet(error.to_string()), Ask::Yes)
 }

@@ -1,6 +1,3 @@
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
-
 use serde::Deserialize;
 
 use crate::action;
@@ -32,11 +29,8 @@ impl JudgeLogs {
             ));
         }
         let (mut bad, mut lines, mut recovered) = (Vec::new(), 0, Vec::new());
-        for service in context.environment.processes.services() {
-            let Some(from) = context.crash.log_starts.get(service.name()) else {
-                continue;
-            };
-            let text = read_from(&context.log_file(service), *from)?;
+        for (&service, &mark) in &context.crash.log_starts {
+            let text = context.targets().logs_since(service, mark).await?;
             lines += text.lines().count();
             bad.extend(
                 text.lines()
@@ -87,17 +81,6 @@ fn tells_of_recovery(line: &str) -> bool {
     ["recover", "restor", "resum", "in doubt", "resolved", "quarantin"]
         .iter()
         .any(|word| lower.contains(word))
-}
-
-fn read_from(path: &Path, from: u64) -> Result<String, ActionError> {
-    let read = || {
-        let mut file = std::fs::File::open(path)?;
-        file.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    read().map_err(ActionError::io(format!("{} cannot be read", path.display())))
 }
 
 #[cfg(test)]

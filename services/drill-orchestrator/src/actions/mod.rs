@@ -3,12 +3,19 @@
 mod alert;
 mod audit;
 mod commands;
+mod databases;
 mod external;
+mod fills;
+mod follow;
+mod in_flight;
 mod kill;
 mod kill_switch;
 mod logs;
 mod matching;
+mod network;
+mod opening;
 mod orders;
+mod outage;
 mod probes;
 mod reconcile;
 mod recovered;
@@ -43,6 +50,7 @@ pub const ALL: &[Entry] = &[
     kill::Kill9::ENTRY,
     settle::Settle::ENTRY,
     recovered::JudgeRecovery::ENTRY,
+    recovered::TrailVerifies::ENTRY,
     logs::JudgeLogs::ENTRY,
     external::ExternalTradeMade::ENTRY,
     reconcile::Reconcile::ENTRY,
@@ -50,6 +58,18 @@ pub const ALL: &[Entry] = &[
     matching::BookMatches::ENTRY,
     commands::ReconcileCommand::ENTRY,
     commands::JudgeScript::ENTRY,
+    network::NetworkFault::ENTRY,
+    network::Isolate::ENTRY,
+    network::MendNetwork::ENTRY,
+    opening::OpeningStops::ENTRY,
+    opening::ClosingWorks::ENTRY,
+    opening::NothingOpened::ENTRY,
+    in_flight::CutInFlight::ENTRY,
+    in_flight::DoubtEnds::ENTRY,
+    outage::FaultLasts::ENTRY,
+    outage::JudgeDelivery::ENTRY,
+    fills::JudgeFills::ENTRY,
+    alert::LateAlert::ENTRY,
     rollback::RestoreKillSwitch::ENTRY,
     rollback::CancelOpenOrders::ENTRY,
     rollback::CloseLeftovers::ENTRY,

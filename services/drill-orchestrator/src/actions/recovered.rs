@@ -1,13 +1,11 @@
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
 use thunes_proto::gateway::v1::Order;
 use thunes_runtime::clock;
 
+use super::databases::check_databases;
 use super::trade_loop::{TraderRecord, read_record};
 use crate::action;
 use crate::domain::{
@@ -34,6 +32,26 @@ action!(
     ["recovered", "audit_intact", "data_loss", "sent_once", "kills_hit"],
     "Compares what was acknowledged with what is there, and the book with the exchange's ledger."
 );
+
+/// The trail is whole.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrailVerifies {}
+
+action!(
+    TrailVerifies,
+    "trail_verifies",
+    ["verifies"],
+    "Verifies the audit trail offline, line by line, and looks for every event that was acknowledged to the drill."
+);
+
+impl TrailVerifies {
+    async fn execute(&self, context: &mut Context) -> ActionResult {
+        let audit = audit_part(context).await?;
+        let judgement = Judgement::of_text(audit.said.clone(), audit.holds(), audit.why());
+        Ok(Outcome::did(audit.said).finding("verifies", judgement, audit.evidence))
+    }
+}
 
 /// One part of the comparison: what was looked at, and what is wrong with it.
 struct Part {
@@ -236,7 +254,7 @@ async fn repair(context: &mut Context, accepted: &[&Order]) -> Option<bool> {
 }
 
 async fn audit_part(context: &Context) -> Result<Part, ActionError> {
-    let path = context.environment.audit_file();
+    let path = context.environment.place.audit_file();
     let failed = || ActionError::io(format!("{} cannot be read", path.display()));
     let mut tries = 0;
     let (report, trail) = loop {
@@ -282,50 +300,21 @@ async fn audit_part(context: &Context) -> Result<Part, ActionError> {
     Ok(Part { said, wrong, evidence })
 }
 
-/// `PRAGMA integrity_check` of every database in the folder.
 async fn databases_part(context: &Context) -> Result<Part, ActionError> {
-    let folder = context.data_dir();
-    let entries = std::fs::read_dir(folder).map_err(ActionError::io(format!("{} cannot be read", folder.display())))?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "db"));
-    paths.sort();
-    if paths.is_empty() {
-        return Err(ActionError::NotMet(format!("{} has no database", folder.display())));
-    }
-    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
-    for path in &paths {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let said = integrity(path)
-            .await
-            .unwrap_or_else(|error| format!("cannot be checked: {error}"));
-        if said != "ok" {
-            wrong.push(format!("{name}: {said}"));
-        }
-        lines.push(format!("{name}: {said}"));
-    }
+    let checked = check_databases(&context.environment.place, context.scratch()).await?;
+    let said = format!("{} databases", checked.len());
+    let lines: Vec<_> = checked.iter().map(|(name, said)| format!("{name}: {said}")).collect();
+    let wrong = checked
+        .iter()
+        .filter(|(_, said)| said != "ok")
+        .map(|(name, said)| format!("{name}: {said}"))
+        .collect();
     let evidence = vec![Evidence::new(
         EvidenceKind::Command,
         "PRAGMA integrity_check",
         lines.join("\n"),
     )];
-    Ok(Part {
-        said: format!("{} databases", paths.len()),
-        wrong,
-        evidence,
-    })
-}
-
-async fn integrity(path: &std::path::Path) -> Result<String, sqlx::Error> {
-    let mut connection: SqliteConnection = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .connect()
-        .await?;
-    let lines: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check")
-        .fetch_all(&mut connection)
-        .await?;
-    connection.close().await?;
-    Ok(lines.join("; "))
+    Ok(Part { said, wrong, evidence })
 }
 
 fn sent_once(ledger: &SimLedger) -> Judgement {

@@ -44,10 +44,9 @@ impl RestartWhileActive {
                 "the switch is not active before the kill".to_owned(),
             ));
         }
-        let processes = &context.environment.processes;
         let begun = clock::instant();
-        let exit = processes.kill(Service::Risk).await?;
-        processes.restart(Service::Risk).await?;
+        let exit = context.targets().kill(Service::Risk).await?;
+        context.targets().start(Service::Risk).await?;
         let clients = context.clients();
         let first = until("risk to answer again", BACK_WITHIN, || async {
             clients

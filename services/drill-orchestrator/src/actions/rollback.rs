@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use thunes_proto::gateway::v1::{OrderState, OrderType, SubmitOrderRequest};
@@ -189,19 +190,24 @@ action!(
     RestartWhatIsDown,
     "restart_what_is_down",
     [],
-    "Starts every service of the environment that is down."
+    "Resumes and starts every service of the environment that is paused or down."
 );
 
 impl RestartWhatIsDown {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        let processes = &context.environment.processes;
+        let targets = context.targets();
         let mut down = Vec::new();
-        for service in processes.services() {
-            if !processes.target(service)?.is_running() {
+        for service in targets.services() {
+            if targets.is_paused(service).await? {
+                targets.resume(service).await?;
+            }
+            if !targets.is_running(service).await? {
                 down.push(service);
             }
         }
-        processes.restart_many(&down).await?;
+        for started in join_all(down.iter().map(|service| targets.start(*service))).await {
+            started?;
+        }
         let names: Vec<_> = down.iter().map(|service| service.name()).collect();
         Ok(Outcome::did(if names.is_empty() {
             "everything runs".to_owned()

@@ -1,22 +1,17 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use thunes_runtime::clock;
 
+use super::follow::{Followed, follow};
 use crate::action;
-use crate::domain::{Block, Evidence, EvidenceKind, Judgement, Measured, Runbook, Value};
+use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Runbook, Value};
 use crate::engine::{ActionResult, Context, Outcome};
-use crate::environment::{Command, CommandOutcome, shown_code};
+use crate::environment::shown_code;
 use crate::error::ActionError;
 
 /// The runbook of this build, so that the drill follows it wherever the binary is.
 pub const RUNBOOK: &str = include_str!("../../../../docs/OPERATIONAL-RUNBOOK.md");
-
-/// Read by bash before the block: shows each command, the line it stands on and the exit code of the one before it,
-/// on a file of its own, so that the block itself runs exactly as it is written.
-const TRACER: &str =
-    "exec {BASH_XTRACEFD}>>\"$DRILL_TRACE\"\nPS4='+ line ${LINENO}, before it exit code $?: '\nset -x\n";
 
 /// Executes the runbook's marked commands as they are written, and compares their output with what it promises.
 #[derive(Debug, Deserialize)]
@@ -31,15 +26,8 @@ action!(
     FollowRunbook,
     "follow_runbook",
     ["followed", "as_documented", "in_time"],
-    "Executes marked blocks of docs/OPERATIONAL-RUNBOOK.md through bash -eu."
+    "Executes marked blocks of docs/OPERATIONAL-RUNBOOK.md: through bash -eu, or command by command where there is no shell."
 );
-
-struct Followed {
-    block: Block,
-    outcome: CommandOutcome,
-    commands: usize,
-    evidence: Evidence,
-}
 
 impl FollowRunbook {
     async fn execute(&self, context: &mut Context) -> ActionResult {
@@ -109,9 +97,9 @@ impl FollowRunbook {
             done.len(),
             failed.len()
         );
+        let by = done.first().map_or("nothing was executed", |followed| followed.by);
         let source = format!(
-            "docs/OPERATIONAL-RUNBOOK.md, sha256 {sha256}; each block was given to `bash -eu` byte for byte; \
-             {promised} promised lines were looked for in the output"
+            "docs/OPERATIONAL-RUNBOOK.md, sha256 {sha256}; {by}; {promised} promised lines were looked for in the output"
         );
         let mut evidence = vec![Evidence::new(EvidenceKind::Note, "what was followed", source)];
         evidence.extend(done.iter().map(|followed| followed.evidence.clone()));
@@ -134,47 +122,6 @@ impl FollowRunbook {
                 Vec::new(),
             )
     }
-}
-
-async fn follow(context: &Context, block: Block, number: usize, within: Duration) -> Result<Followed, ActionError> {
-    let folder = context.data_dir().join("run").join("runbook");
-    std::fs::create_dir_all(&folder).map_err(ActionError::io(format!("{} cannot be made", folder.display())))?;
-    let path = |name: &str| folder.join(format!("{number}.{name}"));
-    let write = |path: &PathBuf, text: &str| {
-        std::fs::write(path, text).map_err(ActionError::io(format!("{} cannot be written", path.display())))
-    };
-    let (script, tracer, trace) = (path("sh"), path("env"), path("trace"));
-    write(&script, &block.commands)?;
-    write(&tracer, TRACER)?;
-    write(&trace, "")?;
-    let command = Command::new(
-        &context.environment.processes,
-        "bash",
-        &["-eu", &script.display().to_string()],
-    );
-    let outcome = command
-        .env("BASH_ENV", &tracer)
-        .env("DRILL_TRACE", &trace)
-        .run(within)
-        .await?;
-    let traced = std::fs::read_to_string(&trace).unwrap_or_default();
-    let text = format!(
-        "{}\n--- as executed ---\n{traced}--- output ---\n{}",
-        block.commands,
-        outcome.describe()
-    );
-    let evidence = Evidence::new(
-        EvidenceKind::Command,
-        format!("block {number}: {}", block.section),
-        text,
-    );
-    let commands = traced.lines().filter(|line| line.starts_with('+')).count();
-    Ok(Followed {
-        block,
-        outcome,
-        commands,
-        evidence,
-    })
 }
 
 #[cfg(test)]

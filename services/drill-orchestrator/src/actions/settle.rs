@@ -9,8 +9,6 @@ use crate::engine::{ActionResult, Context, Outcome};
 use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
-/// Everything that waits for another service is delivered by then.
-const QUIET_WITHIN: Duration = Duration::from_secs(15);
 const LOOPS_END_WITHIN: Duration = Duration::from_secs(40);
 
 /// Lets the trader end, every order become known and every outbox empty.
@@ -21,6 +19,13 @@ pub(super) struct Settle {
     resolved_within_ms: i64,
     /// The longest that a service may be away.
     recovered_within_ms: i64,
+    /// Everything that waits for another service is delivered by then.
+    #[serde(default = "delivered_within_ms")]
+    delivered_within_ms: u64,
+}
+
+fn delivered_within_ms() -> u64 {
+    15_000
 }
 
 action!(
@@ -42,7 +47,8 @@ impl Settle {
         };
         let (resolved, resolution_evidence) = self.resolution(context).await;
         let begun = clock::instant();
-        let quiet = until("every outbox to be empty", QUIET_WITHIN, || quiet(context)).await;
+        let within = Duration::from_millis(self.delivered_within_ms);
+        let quiet = until("every outbox to be empty", within, || quiet(context)).await;
         let took = Measured::seconds(clock::elapsed_ms(begun));
         let (quiet, delivered) = match quiet {
             Ok(said) => (said, Judgement::Pass(took)),

@@ -138,8 +138,8 @@ impl StartTradeLoop {
         if self.exchange_latency_ms > 0 {
             context.sim().slow_orders(self.exchange_latency_ms).await?;
         }
-        note_log_starts(context)?;
-        let acks_file = context.data_dir().join("run").join("trader.acks.jsonl");
+        note_log_starts(context).await?;
+        let acks_file = context.scratch().join("run").join("trader.acks.jsonl");
         let _ = std::fs::remove_file(&acks_file);
         let (concurrency, rate) = (self.concurrency.to_string(), self.rate.to_string());
         let acks = acks_file.display().to_string();
@@ -165,7 +165,7 @@ impl StartTradeLoop {
         ];
         let spec = context
             .environment
-            .processes
+            .place
             .tool("trader")
             .args(args.into_iter().chain(more));
         let target = Target::new(spec);
@@ -182,14 +182,10 @@ impl StartTradeLoop {
 }
 
 /// From here on the logs are judged.
-fn note_log_starts(context: &mut Context) -> Result<(), ActionError> {
-    let services = context.environment.processes.services();
-    for service in services {
-        let path = context.log_file(service);
-        let size = std::fs::metadata(&path)
-            .map_err(ActionError::io(format!("{} cannot be read", path.display())))?
-            .len();
-        context.crash.log_starts.insert(service.name().to_owned(), size);
+async fn note_log_starts(context: &mut Context) -> Result<(), ActionError> {
+    for service in context.targets().services() {
+        let mark = context.targets().log_mark(service).await?;
+        context.crash.log_starts.insert(service, mark);
     }
     Ok(())
 }

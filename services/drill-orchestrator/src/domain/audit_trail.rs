@@ -6,6 +6,8 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AuditLine {
     pub seq: i64,
+    #[serde(default)]
+    pub event_id: String,
     pub ts: String,
     pub event_type: String,
     #[serde(default)]

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use thunes_proto::gateway::v1::{ReconcileResponse, ReconcileVerdict};
+use thunes_proto::gateway::v1::{Order, ReconcileResponse, ReconcileVerdict};
 use thunes_runtime::clock;
-use thunes_supervisor::Target;
 use thunes_supervisor::embedded::Service;
+use thunes_supervisor::{LogMark, Target, Targets};
 
 use crate::domain::{Evidence, Holding, SimLedger, Value, fold_fills};
-use crate::environment::{Clients, Drilled, SimAdmin};
+use crate::environment::{Clients, Drilled, LinkState, SimAdmin};
 use crate::error::ActionError;
 use crate::journal::Found;
 use crate::report::{BalanceRow, DiscrepancyRow, Measurement, PositionRow, Reconciliation, ReconciliationRun};
@@ -29,6 +29,7 @@ pub struct Context {
     pub trade_loop: Option<TradeLoop>,
     pub crash: CrashState,
     pub external_trades: Vec<ExternalTrade>,
+    pub cut: CutState,
     /// Commands that were run for their exit codes: expected, got, evidence.
     pub commands: Vec<(i32, Option<i32>, Evidence)>,
 }
@@ -63,8 +64,34 @@ pub struct CrashState {
     pub kills: Vec<Kill>,
     /// For each kill: the milliseconds until every order was known again, measured beside the steps.
     pub resolutions: Vec<(String, tokio::task::JoinHandle<Result<i64, ActionError>>)>,
-    /// Size of each log before the first kill; what comes later is judged.
-    pub log_starts: BTreeMap<String, u64>,
+    /// The end of each log before the first kill; what comes later is judged.
+    pub log_starts: BTreeMap<Service, LogMark>,
+}
+
+/// What the network steps gather and the verdict steps judge.
+#[derive(Debug, Default)]
+pub struct CutState {
+    /// When the present fault took hold, by the wall clock.
+    pub since_ms: i64,
+    /// When it was ended.
+    pub mended_at_ms: i64,
+    /// The links before it, to count what it hit.
+    pub before: Vec<LinkState>,
+    /// The service that was cut off from everything.
+    pub isolated: Option<Service>,
+    /// When the first BUY was denied under it.
+    pub denied_since_ms: Option<i64>,
+    /// Orders that were sent while it lasted.
+    pub orders: Vec<Order>,
+    /// The order that was in flight when the link was cut.
+    pub in_flight: Option<InFlight>,
+}
+
+/// An order that was on its way when its link was cut.
+#[derive(Debug, Clone)]
+pub struct InFlight {
+    pub client_order_id: String,
+    pub cut_at_ms: i64,
 }
 
 /// One `kill -9` and how its target came back.
@@ -93,6 +120,7 @@ impl Context {
             trade_loop: None,
             crash: CrashState::default(),
             external_trades: Vec::new(),
+            cut: CutState::default(),
             commands: Vec::new(),
         }
     }
@@ -105,12 +133,13 @@ impl Context {
         &self.environment.sim
     }
 
-    pub fn data_dir(&self) -> &Path {
-        self.environment.processes.data_dir()
+    pub fn targets(&self) -> &dyn Targets {
+        &*self.environment.targets
     }
 
-    pub fn log_file(&self, service: Service) -> PathBuf {
-        self.environment.processes.log_file(service)
+    /// A folder for what the run itself writes.
+    pub fn scratch(&self) -> &Path {
+        self.environment.place.scratch()
     }
 
     /// Keeps a number for the report; a later one of the same name replaces it.

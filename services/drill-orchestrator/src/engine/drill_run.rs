@@ -27,7 +27,8 @@ pub struct DrillRunner<'a> {
 }
 
 /// The end of every run.
-const END: [(&str, &str); 5] = [
+const END: [(&str, &str); 6] = [
+    ("Mend the network", "mend_network"),
     ("Start what is down", "restart_what_is_down"),
     ("End the trader", "stop_trade_loop"),
     ("Put the kill-switch back", "restore_kill_switch"),
@@ -129,7 +130,8 @@ impl DrillRunner<'_> {
             .step_begins(&run_id, drill, &step.name, &step.action)
             .await?;
         let (start_offset_ms, begun) = (clock::elapsed_ms(self.run_started), clock::instant());
-        let span = tracing::info_span!("drill_step", drill, step = %step.name);
+        // A trace of its own, by which the report finds what came of the step.
+        let span = tracing::info_span!(parent: None, "drill_step", drill, step = %step.name);
         let trace_id = span.in_scope(thunes_runtime::current_trace_id);
         let mut result = match build(&step.action, &step.with) {
             Ok(action) => action.run(self.context).instrument(span).await,
@@ -163,6 +165,9 @@ impl DrillRunner<'_> {
             outcome: outcome.to_owned(),
             detail,
             trace_id,
+            trace_url: String::new(),
+            audit_events: Vec::new(),
+            audit_events_more: 0,
             evidence,
         };
         Ok((record, result))

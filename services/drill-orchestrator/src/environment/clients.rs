@@ -9,7 +9,7 @@ use thunes_proto::position::v1::position_service_client::PositionServiceClient;
 use thunes_proto::risk::v1 as risk;
 use thunes_proto::risk::v1::risk_service_client::RiskServiceClient;
 use thunes_proto::types::v1::{Fill, Side};
-use thunes_rpc::{Client, deadline, with_actor};
+use thunes_rpc::{Client, ClientError, deadline, with_actor};
 use thunes_types::parse_decimal;
 
 use crate::domain::Holding;
@@ -42,16 +42,15 @@ fn request<T>(message: T, within: Duration) -> tonic::Request<T> {
 }
 
 impl Clients {
-    /// # Panics
-    /// When an address of the environment is malformed, which the supervisor made.
-    pub fn new(risk: &str, position: &str, audit: &str, gateway: &str) -> Self {
-        let client = |url: &str| thunes_rpc::connect(url).expect("the supervisor makes well-formed addresses");
-        Self {
-            risk: RiskServiceClient::new(client(risk)),
-            position: PositionServiceClient::new(client(position)),
-            audit: AuditServiceClient::new(client(audit)),
-            gateway: GatewayServiceClient::new(client(gateway)),
-        }
+    /// # Errors
+    /// When an address is malformed.
+    pub fn new(risk: &str, position: &str, audit: &str, gateway: &str) -> Result<Self, ClientError> {
+        Ok(Self {
+            risk: RiskServiceClient::new(thunes_rpc::connect(risk)?),
+            position: PositionServiceClient::new(thunes_rpc::connect(position)?),
+            audit: AuditServiceClient::new(thunes_rpc::connect(audit)?),
+            gateway: GatewayServiceClient::new(thunes_rpc::connect(gateway)?),
+        })
     }
 
     /// # Errors

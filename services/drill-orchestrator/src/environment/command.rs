@@ -3,8 +3,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use thunes_runtime::clock;
-use thunes_supervisor::embedded::Environment;
 
+use super::Terminal;
 use crate::error::ActionError;
 
 /// A command at an operator's terminal: `thunes` is on its PATH and finds this environment.
@@ -29,12 +29,18 @@ pub struct CommandOutcome {
 
 impl Command {
     /// `program ARGS` in this environment.
-    pub fn new(environment: &Environment, program: impl Into<PathBuf>, args: &[&str]) -> Self {
+    pub fn new(terminal: &Terminal, program: impl Into<PathBuf>, args: &[&str]) -> Self {
+        let named = program.into();
+        // Without a shell and its PATH, our own name is the only one that means something.
+        let program = match &terminal.only_program {
+            Some(own) if named.as_os_str() == "thunes" => own.clone(),
+            _ => named,
+        };
         Self {
-            env: environment.shell_env(),
-            program: program.into(),
+            env: terminal.env.clone(),
+            program,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            current_dir: environment.data_dir().to_owned(),
+            current_dir: terminal.current_dir.clone(),
         }
     }
 

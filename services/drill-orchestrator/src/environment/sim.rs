@@ -15,7 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The simulated exchange's own record, and its way to trade for the account past every gateway.
 #[derive(Debug)]
 pub struct SimAdmin {
-    rest_url: String,
     admin_url: String,
     http: reqwest::Client,
     symbols: OnceCell<BTreeMap<String, SymbolRules>>,
@@ -89,23 +88,10 @@ struct ExternalWire {
 }
 
 impl SimAdmin {
-    pub fn new(rest_url: &str, admin_url: &str) -> Self {
-        // Loopback and plain HTTP only: no proxy of the machine and no root certificates are to be asked for.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has the default protocol versions")
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .tls_backend_preconfigured(tls)
-            .build();
+    pub fn new(admin_url: &str) -> Self {
         Self {
-            rest_url: rest_url.to_owned(),
             admin_url: admin_url.to_owned(),
-            http: http.expect("a client without proxies and files cannot fail to build"),
+            http: local_http_client(TIMEOUT),
             symbols: OnceCell::new(),
         }
     }
@@ -139,7 +125,7 @@ impl SimAdmin {
             )
         };
         let ask = async || {
-            let info: ExchangeInfo = self.get(format!("{}/api/v3/exchangeInfo", self.rest_url)).await?;
+            let info: ExchangeInfo = self.get(format!("{}/admin/exchange-info", self.admin_url)).await?;
             Ok(info.symbols.into_iter().map(rules).collect())
         };
         self.symbols.get_or_try_init(ask).await
@@ -226,6 +212,21 @@ impl SimAdmin {
         self.get(format!("{url}/standin/messages")).await
     }
 
+    /// How many orders the present slowness has held on their way to the matching.
+    ///
+    /// # Errors
+    /// When the exchange does not answer.
+    pub async fn slowed_orders(&self) -> Result<u64, ActionError> {
+        let faults: serde_json::Value = self.get(format!("{}/admin/faults", self.admin_url)).await?;
+        let slow = faults["active"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|fault| fault["kind"] == "latency")
+            .filter_map(|fault| fault["hits"].as_u64());
+        Ok(slow.sum())
+    }
+
     /// Slows every order down between its arrival and the matching, as the distance to a real exchange does; 0 ends it.
     ///
     /// # Errors
@@ -244,4 +245,20 @@ impl SimAdmin {
             .map(drop)
             .map_err(|error| ActionError::Sim(format!("{url}: {error}")))
     }
+}
+
+/// A client for what stands beside this process: no proxy of the machine and no root certificates are to be asked for.
+pub(super) fn local_http_client(timeout: Duration) -> reqwest::Client {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has the default protocol versions")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(timeout)
+        .tls_backend_preconfigured(tls)
+        .build();
+    http.expect("a client without proxies and files cannot fail to build")
 }

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::StepRecord;
 use crate::domain::{Evidence, Judgement, RollbackOutcome, Value, Verdict};
 
 /// Grows when a field changes its meaning or goes away.
@@ -66,25 +67,6 @@ pub struct DrillReport {
     pub duration_ms: i64,
     pub steps: Vec<StepRecord>,
     pub criteria: Vec<Criterion>,
-}
-
-/// What a step came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepRecord {
-    pub name: String,
-    pub action: String,
-    /// From the start of the run.
-    pub start_offset_ms: i64,
-    pub duration_ms: i64,
-    /// `done`, `failed` (what it should find out stays unmeasured) or `skipped`.
-    pub outcome: String,
-    /// What happened, or why it failed.
-    pub detail: String,
-    /// W3C trace id of the calls that it made; empty when there is none.
-    pub trace_id: String,
-    /// Evidence that belongs to no single criterion.
-    #[serde(default)]
-    pub evidence: Vec<Evidence>,
 }
 
 /// A criterion and what decided it.

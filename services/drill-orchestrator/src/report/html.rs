@@ -146,10 +146,30 @@ fn steps(steps: &[StepRecord]) -> Markup {
                     td { (step.outcome) }
                     td class="number" { (step.duration_ms) " ms" }
                     td { (step.detail) (evidence(&step.evidence)) }
-                    td { code { (step.trace_id) } }
+                    td { (trace(step)) }
                 }
             }
         } }
+    }
+}
+
+/// The trace, a way to it, and what the audit trail has of it.
+fn trace(step: &StepRecord) -> Markup {
+    let events = step.audit_events.len() + step.audit_events_more;
+    html! {
+        @if step.trace_url.is_empty() { code { (step.trace_id) } }
+        @else { a href=(step.trace_url) { code { (step.trace_id) } } }
+        @if events > 0 {
+            details {
+                summary { "Audit events (" (events) ")" }
+                ul {
+                    @for event in &step.audit_events {
+                        li { "seq " (event.seq) " " strong { (event.event_type) } " " (event.service) " " span class="dim" { (event.ts) } }
+                    }
+                    @if step.audit_events_more > 0 { li { "and " (step.audit_events_more) " more of this trace" } }
+                }
+            }
+        }
     }
 }
 

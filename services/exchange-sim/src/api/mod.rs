@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 pub use auth::{Caller, Keys, Signed, rest_payload, ws_payload};
 pub use limits::{LimitRules, Limits, OrderCount};
-pub use market_data::levels;
+pub use market_data::{exchange_info, levels};
 pub use params::Params;
 pub use refusals::{Refusals, Stage};
 pub use render::account_event;

@@ -1,5 +1,6 @@
 //! Drills, in an environment of this process's own (`local`) or by a running orchestrator.
 
+mod docker;
 mod local;
 mod remote;
 mod show;
@@ -30,32 +31,52 @@ pub enum DrillCommand {
 
 #[derive(Debug, Args)]
 pub struct Target {
-    /// `local`: in an environment of its own, on free ports, taken down afterwards. Or the address of an orchestrator,
-    /// such as http://127.0.0.1:7105.
-    #[arg(long, value_name = "local|URL", default_value = "local", value_parser = parse_target)]
+    /// `local`: in an environment of its own, on free ports, taken down afterwards. `docker`: the containers of a compose
+    /// project, which stay. Or the address of an orchestrator, such as http://127.0.0.1:7105.
+    #[arg(long, value_name = "local|docker|URL", default_value = "local", value_parser = parse_target)]
     target: Where,
+    /// The compose project, with `--target docker`; not needed when there is only one.
+    #[arg(long, value_name = "NAME", env = "COMPOSE_PROJECT_NAME")]
+    project: Option<String>,
+}
+
+impl Target {
+    /// The orchestrator to ask; None for an environment of this process's own.
+    async fn url(&self) -> anyhow::Result<Option<String>> {
+        match &self.target {
+            Where::Local => Ok(None),
+            Where::Docker => docker::orchestrator_url(self.project.as_deref()).await.map(Some),
+            Where::Remote(url) => Ok(Some(url.clone())),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Where {
     Local,
+    Docker,
     Remote(String),
 }
 
 fn parse_target(text: &str) -> Result<Where, String> {
     match text {
         "local" => Ok(Where::Local),
+        "docker" => Ok(Where::Docker),
         url if url.starts_with("http://") || url.starts_with("https://") => Ok(Where::Remote(url.to_owned())),
-        _ => Err("local, or an address such as http://127.0.0.1:7105".to_owned()),
+        _ => Err("local, docker, or an address such as http://127.0.0.1:7105".to_owned()),
     }
 }
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Which drills; all of them when none is named.
-    #[arg(value_name = "ID")]
+    /// Which drills; the paper form's four (T1 to T4) when none is named.
+    #[arg(value_name = "ID", conflicts_with = "all")]
     ids: Vec<String>,
-    /// Where report.json, report.html and report.md go; drill-report for a local run, nowhere for a remote one.
+    /// Every drill that there is, those of the network too.
+    #[arg(long)]
+    all: bool,
+    /// Where report.json, report.html and report.md go; drill-report when it is left out, and nowhere for a run at an
+    /// address.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// For the simulated exchange's prices and the trader's choices.
@@ -110,20 +131,35 @@ impl Format {
 pub async fn run(command: DrillCommand, context: &Context) -> anyhow::Result<u8> {
     match command {
         DrillCommand::List { target } => {
-            let drills = match target.target {
-                Where::Local => local::list(context)?,
-                Where::Remote(url) => remote::list(&url, context).await?,
+            let drills = match target.url().await? {
+                None => local::list(context)?,
+                Some(url) => remote::list(&url, context).await?,
             };
             context.out.result(&drills, || listed(&drills))?;
             Ok(0)
         }
-        DrillCommand::Run(args) => match args.target.target.clone() {
-            Where::Local => local::run(args, context).await,
-            Where::Remote(url) => remote::run(&url, args, context).await,
-        },
-        DrillCommand::Show(args) => match args.target.target.clone() {
-            Where::Local => show::file(&args, context),
-            Where::Remote(url) => show::remote(&url, &args, context).await,
+        DrillCommand::Run(mut args) => {
+            let url = args.target.url().await?;
+            if args.target.target == Where::Docker && args.out.is_none() {
+                args.out = Some(PathBuf::from("drill-report"));
+            }
+            if args.all {
+                args.ids = match &url {
+                    None => local::list(context)?,
+                    Some(url) => remote::list(url, context).await?,
+                }
+                .into_iter()
+                .map(|drill| drill.id)
+                .collect();
+            }
+            match url {
+                None => local::run(args, context).await,
+                Some(url) => remote::run(&url, args, context).await,
+            }
+        }
+        DrillCommand::Show(args) => match args.target.url().await? {
+            None => show::file(&args, context),
+            Some(url) => show::remote(&url, &args, context).await,
         },
     }
 }
@@ -157,6 +193,7 @@ mod tests {
     #[test]
     fn a_target_is_local_or_an_address() {
         assert_eq!(parse_target("local"), Ok(Where::Local));
+        assert_eq!(parse_target("docker"), Ok(Where::Docker));
         assert_eq!(
             parse_target("http://127.0.0.1:7105"),
             Ok(Where::Remote("http://127.0.0.1:7105".into()))
