@@ -110,6 +110,7 @@ fn read_peers(reader: &mut Reader<'_>) {
         "sim_url",
         "sim_admin_url",
         "telegram_url",
+        "proxy_urls",
     ] {
         let _ = reader.optional(
             key,

@@ -12,13 +12,11 @@ use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 use thunes_runtime::clock;
 
-use crate::domain::Fault;
+use crate::domain::{Fault, shortened};
 use crate::link::Link;
 
 /// Bytes a request body may have.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Characters of a wrong value that an answer repeats.
-const SHOWN_CHARS_MAX: usize = 100;
 
 type Links = State<Arc<[Arc<Link>]>>;
 type Name = Result<Path<String>, PathRejection>;
@@ -184,12 +182,4 @@ fn fields(body: Body, known: &[&str]) -> Result<Map<String, Value>, Refusal> {
             known.join(", ")
         ))),
     }
-}
-
-fn shortened(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
 }

@@ -208,7 +208,7 @@ async fn serves(clients: &Clients, service: Service) -> Ask<()> {
         Service::Position => clients.position_count().await.map(drop),
         Service::Audit => clients.audit_status().await.map(drop),
         Service::ExchangeGateway => clients.gateway_status().await.map(drop),
-        Service::ExchangeSim | Service::TelegramStandin | Service::DrillOrchestrator => Ok(()),
+        Service::ExchangeSim | Service::TelegramStandin | Service::FaultProxy | Service::DrillOrchestrator => Ok(()),
     };
     asked.map_or_else(|error| Ask::NotYet(error.to_string()), Ask::Yes)
 }

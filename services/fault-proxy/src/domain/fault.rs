@@ -2,6 +2,8 @@ use serde_json::Value;
 
 /// The longest delay.
 pub const DELAY_MS_MAX: u32 = 60_000;
+/// Characters of a wrong value that an answer repeats.
+const SHOWN_CHARS_MAX: usize = 100;
 
 /// What is wrong with a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,6 @@ impl Fault {
     /// # Errors
     /// The field, its value and the rule, in words.
     pub fn of_fields(kind: Option<&Value>, ms: Option<&Value>) -> Result<Self, String> {
-        let shown = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), Value::to_string);
         let plain = match kind.and_then(Value::as_str) {
             Some("cut") => Fault::Cut,
             Some("black_hole") => Fault::BlackHole,
@@ -70,9 +71,22 @@ fn delay(ms: Option<&Value>) -> Result<Fault, String> {
         Some(ms) if (1..=DELAY_MS_MAX).contains(&ms) => Ok(Fault::Delay { ms }),
         _ => Err(format!(
             "ms = {}: a delay needs whole milliseconds from 1 to {DELAY_MS_MAX}",
-            ms.map_or_else(|| "absent".to_owned(), Value::to_string)
+            shown(ms)
         )),
     }
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "absent".to_owned(), |value| shortened(&value.to_string()))
+}
+
+/// The beginning of a text that somebody else chose.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]

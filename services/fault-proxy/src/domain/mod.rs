@@ -5,6 +5,7 @@ mod ledger;
 mod link_spec;
 mod queue;
 
+pub(crate) use fault::shortened;
 pub use fault::{DELAY_MS_MAX, Fault};
 pub use ledger::{ActiveFault, Counters, Hits, Ledger, Passing, Toward};
 pub use link_spec::{LINKS_MAX, LinkFault, LinkSpec, parse_links};
