@@ -211,16 +211,23 @@ fn every_step_has_a_trace_of_its_own_and_the_report_links_its_audit_events() {
     place.run(&["drill", "run", "T2", "--out", "report"], "");
     let report = place.report("report");
     let steps: Vec<&Value> = report["drills"][0]["steps"].as_array().expect("steps").iter().collect();
-    let traces: std::collections::BTreeSet<&str> = steps.iter().map(|s| s["trace_id"].as_str().expect("text")).collect();
+    let traces: std::collections::BTreeSet<&str> =
+        steps.iter().map(|s| s["trace_id"].as_str().expect("text")).collect();
     assert!(traces.iter().all(|id| id.len() == 32), "{traces:?}");
     assert_eq!(traces.len(), steps.len(), "no two steps share a trace");
     let events_of = |name: &str| {
         let step = steps.iter().find(|step| step["name"] == name).expect("the step");
         let events = step["audit_events"].as_array().expect("events");
-        events.iter().map(|e| e["event_type"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+        events
+            .iter()
+            .map(|e| e["event_type"].as_str().expect("text").to_owned())
+            .collect::<Vec<_>>()
     };
     let activation = events_of("Activate the kill-switch, as after test 1");
-    assert!(activation.contains(&"KILL_SWITCH_ACTIVATED".to_owned()), "{activation:?}");
+    assert!(
+        activation.contains(&"KILL_SWITCH_ACTIVATED".to_owned()),
+        "{activation:?}"
+    );
     let buy = events_of("Trading is enabled");
     assert!(buy.contains(&"ORDER_INTENT".to_owned()), "{buy:?}");
     let html = std::fs::read_to_string(place.path("report/report.html")).expect("report.html");

@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_state;
 mod command_line;
+mod fault_proxy;
 mod reflection;
 mod up;
 

@@ -62,7 +62,7 @@ impl CallFailed {
             Service::Audit => "--audit-url URL",
             Service::ExchangeGateway => "--gateway-url URL",
             Service::DrillOrchestrator => "--target URL",
-            Service::ExchangeSim | Service::TelegramStandin => "--data-dir DIR",
+            Service::ExchangeSim | Service::TelegramStandin | Service::FaultProxy => "--data-dir DIR",
         };
         match (self.status.code(), self.is_refusal()) {
             (Code::Unavailable, false) => Some(format!(

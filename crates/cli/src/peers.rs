@@ -51,7 +51,7 @@ impl Peers {
             Service::Position => self.urls.position_url.as_deref(),
             Service::Audit => self.urls.audit_url.as_deref(),
             Service::ExchangeGateway => self.urls.gateway_url.as_deref(),
-            Service::ExchangeSim | Service::TelegramStandin | Service::DrillOrchestrator => None,
+            Service::ExchangeSim | Service::TelegramStandin | Service::FaultProxy | Service::DrillOrchestrator => None,
         }
     }
 

@@ -6,6 +6,7 @@ use anyhow::Context;
 use thunes_audit::AuditConfig;
 use thunes_drill::DrillConfig;
 use thunes_exchange_sim::SimSettings;
+use thunes_fault_proxy::ProxyConfig;
 use thunes_gateway::GatewayConfig;
 use thunes_position::PositionConfig;
 use thunes_risk::RiskConfig;
@@ -25,6 +26,7 @@ pub enum Configured {
     Drill(Box<DrillConfig>),
     Sim(Box<SimSettings>),
     Telegram(Box<StandinConfig>),
+    Proxy(Box<ProxyConfig>),
 }
 
 impl Configured {
@@ -46,6 +48,7 @@ impl Configured {
             Service::DrillOrchestrator => read!(Drill, DrillConfig),
             Service::ExchangeSim => read!(Sim, SimSettings),
             Service::TelegramStandin => read!(Telegram, StandinConfig),
+            Service::FaultProxy => read!(Proxy, ProxyConfig),
         }
     }
 
@@ -58,6 +61,7 @@ impl Configured {
             Self::Drill(config) => config.listen,
             Self::Sim(config) => config.listen,
             Self::Telegram(config) => config.listen,
+            Self::Proxy(config) => config.listen,
         }
     }
 
@@ -70,7 +74,8 @@ impl Configured {
             | Self::Audit(_)
             | Self::Gateway(_)
             | Self::Drill(_)
-            | Self::Telegram(_) => None,
+            | Self::Telegram(_)
+            | Self::Proxy(_) => None,
         }
     }
 
@@ -83,6 +88,7 @@ impl Configured {
             Self::Drill(config) => config.plaintext,
             Self::Sim(config) => config.plaintext,
             Self::Telegram(config) => config.plaintext,
+            Self::Proxy(config) => config.plaintext,
         }
     }
 
@@ -100,6 +106,7 @@ impl Configured {
             Self::Gateway(config) => thunes_gateway::serve(*config, listener, shutdown).await?,
             Self::Drill(config) => thunes_drill::serve(*config, listener, shutdown).await?,
             Self::Telegram(_) => thunes_telegram::serve_standin(listener, shutdown).await?,
+            Self::Proxy(config) => thunes_fault_proxy::serve(*config, listener, shutdown).await?,
             Self::Sim(config) => {
                 let admin = admin.context("the simulated exchange has a second listener")?;
                 thunes_exchange_sim::serve(config.config, listener, admin, shutdown).await?;

@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use thunes_supervisor::embedded::{
-    Endpoints, Environment, Plan, PortChoice, Ports, Progress, RestartEvent, RestartPolicy, Service,
+    Endpoints, Environment, Exchange, Link, Plan, PortChoice, Ports, Progress, RestartEvent, RestartPolicy, Service,
+    Telegram,
 };
 use thunes_supervisor::{ProcessState, SupervisorError, Target, die_with_parent, process_state};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,7 +70,7 @@ fn role() {
     runtime.block_on(async {
         match service {
             Service::ExchangeSim => answer_http(&setting("admin_listen")).await,
-            Service::TelegramStandin => answer_http(&listen).await,
+            Service::TelegramStandin | Service::FaultProxy => answer_http(&listen).await,
             Service::Audit
             | Service::Position
             | Service::Risk
@@ -102,6 +103,11 @@ fn settings_of(data_dir: &Path, service: Service) -> BTreeMap<String, String> {
     serde_json::from_slice(&text).expect("JSON")
 }
 
+fn without_proxy() -> Vec<Service> {
+    let all = Service::ALL.into_iter();
+    all.filter(|service| *service != Service::FaultProxy).collect()
+}
+
 #[tokio::test]
 async fn an_environment_starts_in_order_with_every_peer_wired() {
     let folder = tempfile::tempdir().expect("folder");
@@ -122,7 +128,7 @@ async fn an_environment_starts_in_order_with_every_peer_wired() {
             Progress::Ready { service, .. } => Some(*service),
         })
         .collect();
-    assert_eq!(ready, Service::ALL);
+    assert_eq!(ready, without_proxy());
 
     let at = |service| environment.url(service);
     let risk = settings_of(folder.path(), Service::Risk);
@@ -150,13 +156,82 @@ async fn an_environment_starts_in_order_with_every_peer_wired() {
     assert!(pid.is_some() && endpoints.services["risk"].pid == pid);
 
     let ended = environment.stop_all().await;
-    assert_eq!(ended.len(), Service::ALL.len());
+    assert_eq!(ended.len(), without_proxy().len());
     assert_eq!(
         ended[0].0,
         Service::DrillOrchestrator,
         "the last to start is the first to stop"
     );
     assert!(Endpoints::load(folder.path()).is_err(), "nothing runs here any more");
+}
+
+#[tokio::test]
+async fn with_a_fault_proxy_the_services_reach_each_other_through_it_and_everybody_else_directly() {
+    let folder = tempfile::tempdir().expect("folder");
+    let plan = Plan {
+        drill_orchestrator: true,
+        ..Plan::isolated(program(), folder.path(), 1)
+    };
+    let environment = Environment::start(plan.with_fault_proxy()).await.expect("started");
+    assert_eq!(environment.services(), Service::ALL);
+    let through = |link| format!("http://127.0.0.1:{}", environment.ports().of_link(link));
+    let risk = settings_of(folder.path(), Service::Risk);
+    let gateway = settings_of(folder.path(), Service::ExchangeGateway);
+    let position = settings_of(folder.path(), Service::Position);
+    for (settings, key, link) in [
+        (&gateway, "GATEWAY_RISK_URL", Link::GatewayRisk),
+        (&gateway, "GATEWAY_POSITION_URL", Link::GatewayPosition),
+        (&gateway, "GATEWAY_AUDIT_URL", Link::GatewayAudit),
+        (&gateway, "GATEWAY_EXCHANGE_BASE_URL", Link::GatewayExchange),
+        (&risk, "RISK_POSITION_URL", Link::RiskPosition),
+        (&risk, "RISK_AUDIT_URL", Link::RiskAudit),
+        (&risk, "RISK_TELEGRAM_BASE_URL", Link::RiskTelegram),
+        (&position, "POSITION_AUDIT_URL", Link::PositionAudit),
+    ] {
+        assert_eq!(settings[&format!("THUNES_{key}")], through(link), "{key}");
+    }
+    let ws = through(Link::GatewayExchange).replace("http:", "ws:") + "/ws-api/v3";
+    assert_eq!(gateway["THUNES_GATEWAY_EXCHANGE_WS_URL"], ws);
+    let proxy = settings_of(folder.path(), Service::FaultProxy);
+    let links: Vec<String> = Link::ALL
+        .iter()
+        .map(|link| {
+            let [listen, upstream] =
+                [through(*link), environment.url(link.server())].map(|url| url.replace("http://", ""));
+            format!("{}={listen}>{upstream}", link.name())
+        })
+        .collect();
+    assert_eq!(proxy["THUNES_PROXY_LINKS"], links.join(","));
+    let drill = settings_of(folder.path(), Service::DrillOrchestrator);
+    assert_eq!(drill["THUNES_DRILL_RISK_URL"], environment.url(Service::Risk));
+    assert_eq!(drill["THUNES_DRILL_SIM_URL"], environment.url(Service::ExchangeSim));
+    let admin = environment.proxy_admin_url().expect("there is one");
+    assert_eq!(drill["THUNES_DRILL_PROXY_URLS"], admin);
+    let endpoints = Endpoints::load(folder.path()).expect("endpoints");
+    assert_eq!(endpoints.url(Service::FaultProxy), Some(admin.as_str()));
+    assert_eq!(
+        endpoints.url(Service::Risk),
+        Some(environment.url(Service::Risk).as_str())
+    );
+}
+
+#[test]
+fn only_links_with_both_ends_in_the_environment_are_carried_and_only_with_a_proxy() {
+    let plan = Plan::new("thunes", "data");
+    assert!(!plan.fault_proxy && plan.links().is_empty());
+    let plan = plan.with_fault_proxy();
+    let fixed: Vec<u16> = plan
+        .links()
+        .into_iter()
+        .map(|link| Ports::default().of_link(link))
+        .collect();
+    assert_eq!(fixed, [7121, 7122, 7123, 7124, 7125, 7126, 7127, 7128]);
+    let outward = Plan {
+        exchange: Exchange::External,
+        telegram: Telegram::External,
+        ..plan
+    };
+    assert_eq!(outward.links(), Link::ALL[..6]);
 }
 
 #[tokio::test]
@@ -210,7 +285,7 @@ async fn dropping_an_environment_leaves_no_process() {
 #[tokio::test]
 async fn every_fixed_port_that_is_taken_is_named_before_anything_starts() {
     let folder = tempfile::tempdir().expect("folder");
-    let holders: Vec<_> = (0..2)
+    let holders: Vec<_> = (0..3)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("bound"))
         .collect();
     let taken: Vec<u16> = holders
@@ -220,16 +295,21 @@ async fn every_fixed_port_that_is_taken_is_named_before_anything_starts() {
     let mut ports = Ports::default();
     ports.set(Service::Risk, taken[0]);
     ports.exchange_sim_admin = taken[1];
+    ports.links[Link::RiskAudit as usize] = taken[2];
     let plan = Plan {
         ports: PortChoice::Fixed(ports),
-        ..Plan::isolated(program(), folder.path(), 1)
+        ..Plan::isolated(program(), folder.path(), 1).with_fault_proxy()
     };
-    let error = Environment::start(plan).await.expect_err("two ports are taken");
+    let error = Environment::start(plan).await.expect_err("three ports are taken");
     let SupervisorError::PortsInUse(named) = &error else {
         panic!("{error}")
     };
     assert!(
         named.contains(&("risk", taken[0])) && named.contains(&("exchange-sim admin", taken[1])),
+        "{named:?}"
+    );
+    assert!(
+        named.contains(&("risk:audit", taken[2])) && named.len() == 3,
         "{named:?}"
     );
     assert!(!folder.path().join("logs").exists(), "nothing was started");

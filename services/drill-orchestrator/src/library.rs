@@ -42,7 +42,10 @@ const BUILT_IN: [(&str, &str); 9] = [
         "drills/position-unreachable.toml",
         include_str!("../../../drills/position-unreachable.toml"),
     ),
-    ("drills/alert-late.toml", include_str!("../../../drills/alert-late.toml")),
+    (
+        "drills/alert-late.toml",
+        include_str!("../../../drills/alert-late.toml"),
+    ),
 ];
 
 /// Every drill that can be run: the built-in ones in the form's order, then the user's own by file name.
@@ -136,7 +139,10 @@ mod tests {
         let ids: Vec<_> = drills.iter().map(|drill| drill.id.as_str()).collect();
         assert_eq!(ids, ["T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9"]);
         let form = select(&config(""), &[]).expect("built-in");
-        assert_eq!(form.iter().map(|drill| drill.id.as_str()).collect::<Vec<_>>(), ["T1", "T2", "T3", "T4"]);
+        assert_eq!(
+            form.iter().map(|drill| drill.id.as_str()).collect::<Vec<_>>(),
+            ["T1", "T2", "T3", "T4"]
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::services::Configured;
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// risk, position, audit, exchange-gateway, drill-orchestrator, exchange-sim or telegram-standin.
+    /// risk, position, audit, exchange-gateway, drill-orchestrator, exchange-sim, telegram-standin or fault-proxy.
     #[arg(value_parser = parse_service)]
     service: Service,
     /// Where to listen, such as 127.0.0.1:7101.

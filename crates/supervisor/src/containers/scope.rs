@@ -71,7 +71,8 @@ impl Scope {
             .filter(|c| label(c, SERVICE_LABEL).as_deref() == Some(service));
         let mut ports = of_service.flat_map(|c| c.ports.iter().flatten());
         let published = ports.find(|p| p.private_port == port && p.public_port.is_some());
-        let address = published.and_then(|p| Some(format!("{}:{}", p.ip.as_deref().unwrap_or("127.0.0.1"), p.public_port?)));
+        let address =
+            published.and_then(|p| Some(format!("{}:{}", p.ip.as_deref().unwrap_or("127.0.0.1"), p.public_port?)));
         address.ok_or_else(|| ContainerError::NotPublished {
             project: self.project.to_string(),
             service: service.to_owned(),

@@ -76,7 +76,7 @@ impl Environment {
                     let retry = matches!(plan.ports, PortChoice::Free)
                         && attempt < PORT_TRIES_MAX
                         && matches!(error, SupervisorError::ExitedEarly { .. })
-                        && !taken(environment.ports.listened_on(&[service])).is_empty();
+                        && !taken(environment.ports.listened_on(&[service], &plan.links())).is_empty();
                     environment.kill_all().await;
                     if !retry {
                         return Err(error);
@@ -151,6 +151,11 @@ impl Environment {
     /// The simulated exchange's admin interface.
     pub fn admin_url(&self) -> String {
         self.ports.admin_url()
+    }
+
+    /// The fault proxy's admin API, where the plan has one.
+    pub fn proxy_admin_url(&self) -> Option<String> {
+        self.plan.fault_proxy.then(|| self.url(Service::FaultProxy))
     }
 
     /// DIR/logs/NAME.log.
@@ -282,7 +287,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn fixed_ports(plan: &Plan, ports: Ports) -> Result<Reserved, SupervisorError> {
-    let in_use = taken(ports.listened_on(&plan.services()));
+    let in_use = taken(ports.listened_on(&plan.services(), &plan.links()));
     if in_use.is_empty() {
         Ok(Reserved::fixed(ports))
     } else {

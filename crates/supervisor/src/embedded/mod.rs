@@ -3,6 +3,7 @@
 mod endpoints;
 mod environment;
 mod folder_lock;
+mod link;
 mod plan;
 mod ports;
 mod restart;
@@ -12,6 +13,7 @@ mod wiring;
 
 pub use endpoints::{Endpoints, ServiceEndpoint};
 pub use environment::{Environment, Progress};
+pub use link::Link;
 pub use plan::{Exchange, Plan, Telegram};
 pub use ports::{PortChoice, Ports};
 pub use restart::{RestartEvent, RestartPolicy};

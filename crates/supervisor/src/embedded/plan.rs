@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::embedded::{PortChoice, Ports, Service};
+use crate::embedded::{Link, PortChoice, Ports, Service};
 
 /// Which exchange the environment trades on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +42,14 @@ pub struct Plan {
     pub exchange: Exchange,
     pub telegram: Telegram,
     pub drill_orchestrator: bool,
+    /// Whether the links between the services go through a fault proxy.
+    pub fault_proxy: bool,
     /// How long one service may take until it is ready.
     pub ready_within: Duration,
 }
 
 impl Plan {
-    /// An environment on the fixed ports with everything in it, as `thunes up` has it.
+    /// An environment on the fixed ports with everything in it but the fault proxy, as `thunes up` has it.
     pub fn new(program: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -61,6 +63,7 @@ impl Plan {
             exchange: Exchange::Sim,
             telegram: Telegram::Standin,
             drill_orchestrator: true,
+            fault_proxy: false,
             ready_within: Duration::from_secs(30),
         }
     }
@@ -94,11 +97,26 @@ impl Plan {
         self
     }
 
+    /// Puts a fault proxy on the links between the services.
+    #[must_use]
+    pub fn with_fault_proxy(mut self) -> Self {
+        self.fault_proxy = true;
+        self
+    }
+
+    /// The links that the fault proxy of this plan carries: those whose two ends are in it.
+    pub fn links(&self) -> Vec<Link> {
+        let services = self.services();
+        let carried = |link: &Link| self.fault_proxy && services.contains(&link.server());
+        Link::ALL.into_iter().filter(carried).collect()
+    }
+
     /// The services of this plan, in the order of their start.
     pub fn services(&self) -> Vec<Service> {
         let wanted = |service: &Service| match service {
             Service::ExchangeSim => self.exchange == Exchange::Sim,
             Service::TelegramStandin => self.telegram == Telegram::Standin,
+            Service::FaultProxy => self.fault_proxy,
             Service::Audit | Service::Position | Service::Risk | Service::ExchangeGateway => true,
             Service::DrillOrchestrator => self.drill_orchestrator,
         };

@@ -2,7 +2,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 
 use crate::SupervisorError;
-use crate::embedded::Service;
+use crate::embedded::{Link, Service};
 
 /// Free ports are taken from here upwards, out of the way of the fixed ones.
 const FREE_PORT_MIN: u16 = 10_240;
@@ -21,6 +21,9 @@ pub struct Ports {
     pub exchange_sim: u16,
     pub exchange_sim_admin: u16,
     pub telegram_standin: u16,
+    pub fault_proxy: u16,
+    /// Where the fault proxy listens for each of [`Link::ALL`].
+    pub links: [u16; Link::ALL.len()],
 }
 
 impl Default for Ports {
@@ -34,6 +37,8 @@ impl Default for Ports {
             exchange_sim: 7110,
             exchange_sim_admin: 7111,
             telegram_standin: 7112,
+            fault_proxy: 7113,
+            links: [7121, 7122, 7123, 7124, 7125, 7126, 7127, 7128],
         }
     }
 }
@@ -43,6 +48,7 @@ impl Ports {
         match service {
             Service::ExchangeSim => self.exchange_sim,
             Service::TelegramStandin => self.telegram_standin,
+            Service::FaultProxy => self.fault_proxy,
             Service::Audit => self.audit,
             Service::Position => self.position,
             Service::Risk => self.risk,
@@ -56,6 +62,7 @@ impl Ports {
         match service {
             Service::ExchangeSim => self.exchange_sim = port,
             Service::TelegramStandin => self.telegram_standin = port,
+            Service::FaultProxy => self.fault_proxy = port,
             Service::Audit => self.audit = port,
             Service::Position => self.position = port,
             Service::Risk => self.risk = port,
@@ -73,14 +80,22 @@ impl Ports {
         format!("http://{}", loopback(self.exchange_sim_admin))
     }
 
-    /// Every port that `services` listen on, with whose it is.
-    pub(crate) fn listened_on(&self, services: &[Service]) -> Vec<(&'static str, u16)> {
+    /// Where the fault proxy listens for `link`.
+    pub fn of_link(&self, link: Link) -> u16 {
+        self.links[link.index()]
+    }
+
+    /// Every port that `services` listen on, the fault proxy for `links`, with whose it is.
+    pub(crate) fn listened_on(&self, services: &[Service], links: &[Link]) -> Vec<(&'static str, u16)> {
         let mut all: Vec<_> = services
             .iter()
             .map(|service| (service.name(), self.of(*service)))
             .collect();
         if services.contains(&Service::ExchangeSim) {
             all.push(("exchange-sim admin", self.exchange_sim_admin));
+        }
+        if services.contains(&Service::FaultProxy) {
+            all.extend(links.iter().map(|link| (link.name(), self.of_link(*link))));
         }
         all
     }
@@ -123,6 +138,9 @@ impl Reserved {
             ports.set(service, one_free(&mut tokens)?);
         }
         ports.exchange_sim_admin = one_free(&mut tokens)?;
+        for port in &mut ports.links {
+            *port = one_free(&mut tokens)?;
+        }
         Ok(Self { ports, _tokens: tokens })
     }
 }
@@ -184,10 +202,10 @@ mod tests {
         let environments: Vec<_> = (0..20).map(|_| Reserved::free().expect("ports")).collect();
         let all: Vec<u16> = environments
             .iter()
-            .flat_map(|e| e.ports.listened_on(&Service::ALL))
+            .flat_map(|e| e.ports.listened_on(&Service::ALL, &Link::ALL))
             .map(|(_, port)| port)
             .collect();
-        assert_eq!(all.len(), 20 * 8);
+        assert_eq!(all.len(), 20 * (8 + 1 + 8));
         assert_eq!(
             all.iter().collect::<BTreeSet<_>>().len(),
             all.len(),

@@ -5,6 +5,8 @@ use std::fmt;
 pub enum Service {
     ExchangeSim,
     TelegramStandin,
+    /// Before the services whose links it carries.
+    FaultProxy,
     Audit,
     Position,
     Risk,
@@ -14,9 +16,10 @@ pub enum Service {
 
 impl Service {
     /// In the order of their start; they stop in the opposite one.
-    pub const ALL: [Service; 7] = [
+    pub const ALL: [Service; 8] = [
         Service::ExchangeSim,
         Service::TelegramStandin,
+        Service::FaultProxy,
         Service::Audit,
         Service::Position,
         Service::Risk,
@@ -29,6 +32,7 @@ impl Service {
         match self {
             Service::ExchangeSim => "exchange-sim",
             Service::TelegramStandin => "telegram-standin",
+            Service::FaultProxy => "fault-proxy",
             Service::Audit => "audit",
             Service::Position => "position",
             Service::Risk => "risk",
@@ -42,6 +46,7 @@ impl Service {
         match self {
             Service::ExchangeSim => "sim",
             Service::TelegramStandin => "telegram",
+            Service::FaultProxy => "proxy",
             Service::Audit => "audit",
             Service::Position => "position",
             Service::Risk => "risk",

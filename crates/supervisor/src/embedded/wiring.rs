@@ -1,9 +1,10 @@
+use std::net::SocketAddr;
 use std::path::Path;
 
 use thunes_runtime::Settings;
 
 use crate::embedded::ports::loopback;
-use crate::embedded::{Exchange, Plan, Ports, Service, Telegram};
+use crate::embedded::{Exchange, Link, Plan, Ports, Service, Telegram};
 use crate::{HealthProbe, PARENT_PID_ENV, ProcessSpec};
 
 /// The simulated exchange's account in an embedded environment; both worth nothing anywhere else.
@@ -73,6 +74,7 @@ fn settings(plan: &Plan, ports: &Ports, service: Service) -> Vec<(String, String
         (format!("{section}.data_dir"), plan.data_dir.display().to_string()),
     ];
     let mut set = |key: &str, value: String| all.push((format!("{section}.{key}"), value));
+    let through = |link| format!("http://{}", peer(plan, ports, link));
     match service {
         Service::ExchangeSim => {
             set("admin_listen", loopback(ports.exchange_sim_admin).to_string());
@@ -84,28 +86,27 @@ fn settings(plan: &Plan, ports: &Ports, service: Service) -> Vec<(String, String
             set("token", STANDIN_TOKEN.to_owned());
             set("chat_id", STANDIN_CHAT_ID.to_owned());
         }
+        Service::FaultProxy => set("links", proxied(plan, ports)),
         Service::Audit => {}
-        Service::Position => set("audit_url", ports.url(Service::Audit)),
+        Service::Position => set("audit_url", through(Link::PositionAudit)),
         Service::Risk => {
-            set("position_url", ports.url(Service::Position));
-            set("audit_url", ports.url(Service::Audit));
+            set("position_url", through(Link::RiskPosition));
+            set("audit_url", through(Link::RiskAudit));
             if plan.telegram == Telegram::Standin {
-                set("telegram.base_url", ports.url(Service::TelegramStandin));
+                set("telegram.base_url", through(Link::RiskTelegram));
                 set("telegram.token", STANDIN_TOKEN.to_owned());
                 set("telegram.chat_id", STANDIN_CHAT_ID.to_owned());
                 set("telegram.receiver", "standin".to_owned());
             }
         }
         Service::ExchangeGateway => {
-            set("risk_url", ports.url(Service::Risk));
-            set("position_url", ports.url(Service::Position));
-            set("audit_url", ports.url(Service::Audit));
+            set("risk_url", through(Link::GatewayRisk));
+            set("position_url", through(Link::GatewayPosition));
+            set("audit_url", through(Link::GatewayAudit));
             if plan.exchange == Exchange::Sim {
-                set("exchange.base_url", ports.url(Service::ExchangeSim));
-                set(
-                    "exchange.ws_url",
-                    format!("ws://{}/ws-api/v3", loopback(ports.exchange_sim)),
-                );
+                let exchange = peer(plan, ports, Link::GatewayExchange);
+                set("exchange.base_url", format!("http://{exchange}"));
+                set("exchange.ws_url", format!("ws://{exchange}/ws-api/v3"));
                 set("exchange.api_key", SIM_API_KEY.to_owned());
                 set("exchange.api_secret", SIM_API_SECRET.to_owned());
             }
@@ -116,11 +117,13 @@ fn settings(plan: &Plan, ports: &Ports, service: Service) -> Vec<(String, String
             set("audit_url", ports.url(Service::Audit));
             set("gateway_url", ports.url(Service::ExchangeGateway));
             if plan.exchange == Exchange::Sim {
-                set("sim_url", ports.url(Service::ExchangeSim));
                 set("sim_admin_url", ports.admin_url());
             }
             if plan.telegram == Telegram::Standin {
                 set("telegram_url", ports.url(Service::TelegramStandin));
+            }
+            if plan.fault_proxy {
+                set("proxy_urls", ports.url(Service::FaultProxy));
             }
         }
     }
@@ -128,11 +131,30 @@ fn settings(plan: &Plan, ports: &Ports, service: Service) -> Vec<(String, String
     all
 }
 
+/// Where the client of `link` finds its server.
+fn peer(plan: &Plan, ports: &Ports, link: Link) -> SocketAddr {
+    loopback(if plan.fault_proxy {
+        ports.of_link(link)
+    } else {
+        ports.of(link.server())
+    })
+}
+
+/// What the fault proxy listens on and leads to, as it wants to be told.
+fn proxied(plan: &Plan, ports: &Ports) -> String {
+    let link = |link: Link| {
+        let (listen, upstream) = (loopback(ports.of_link(link)), loopback(ports.of(link.server())));
+        format!("{}={listen}>{upstream}", link.name())
+    };
+    plan.links().into_iter().map(link).collect::<Vec<_>>().join(",")
+}
+
 /// How to ask `service` whether it is ready.
 pub(crate) fn probe(ports: &Ports, service: Service) -> HealthProbe {
     match service {
         Service::ExchangeSim => HealthProbe::http(loopback(ports.exchange_sim_admin), "/admin/health"),
         Service::TelegramStandin => HealthProbe::http(loopback(ports.telegram_standin), "/standin/health"),
+        Service::FaultProxy => HealthProbe::http(loopback(ports.fault_proxy), "/admin/health"),
         Service::Audit | Service::Position | Service::Risk | Service::ExchangeGateway | Service::DrillOrchestrator => {
             HealthProbe::grpc(loopback(ports.of(service)))
         }

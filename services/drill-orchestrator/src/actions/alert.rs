@@ -128,13 +128,24 @@ impl LateAlert {
         let wanted = text_kill_switch_activated(&switched.reason);
         let held_ms = context.cut.mended_at_ms - context.cut.since_ms;
         let clients = context.clients();
-        let alerts = until("the alert to be delivered", Duration::from_millis(self.within_ms), || async {
-            match clients.risk_status().await.map(|status| status.alerts.unwrap_or_default()) {
-                Ok(alerts) if alerts.last_text.contains(&wanted) && alerts.last_delay_ms >= 0 => Ask::Yes(alerts),
-                Ok(alerts) => Ask::NotYet(format!("{} pending, last error {:?}", alerts.pending, alerts.last_error)),
-                Err(error) => Ask::NotYet(error.to_string()),
-            }
-        })
+        let alerts = until(
+            "the alert to be delivered",
+            Duration::from_millis(self.within_ms),
+            || async {
+                match clients
+                    .risk_status()
+                    .await
+                    .map(|status| status.alerts.unwrap_or_default())
+                {
+                    Ok(alerts) if alerts.last_text.contains(&wanted) && alerts.last_delay_ms >= 0 => Ask::Yes(alerts),
+                    Ok(alerts) => Ask::NotYet(format!(
+                        "{} pending, last error {:?}",
+                        alerts.pending, alerts.last_error
+                    )),
+                    Err(error) => Ask::NotYet(error.to_string()),
+                }
+            },
+        )
         .await;
         let alerts = match alerts {
             Ok(alerts) => alerts,
@@ -149,15 +160,21 @@ impl LateAlert {
             "alert_delay_after_outage",
             Value::seconds(delay_ms),
             "s",
-            format!("receiver: {}; it could not be reached for {held_ms} ms", alerts.receiver),
+            format!(
+                "receiver: {}; it could not be reached for {held_ms} ms",
+                alerts.receiver
+            ),
         );
         let late = Judgement::of(
             Measured::seconds(delay_ms),
             delay_ms >= held_ms,
             "it was delivered before the receiver could be reached again",
         );
-        let outcome = Outcome::did(format!("delivered {delay_ms} ms after the activation, receiver: {}", alerts.receiver))
-            .finding("delivered", late, vec![answer("alert status", &alerts)]);
+        let outcome = Outcome::did(format!(
+            "delivered {delay_ms} ms after the activation, receiver: {}",
+            alerts.receiver
+        ))
+        .finding("delivered", late, vec![answer("alert status", &alerts)]);
         if alerts.receiver != "standin" {
             return Ok(outcome);
         }

@@ -50,7 +50,11 @@ impl JudgeFills {
             Judgement::inconclusive("no fill was executed during the fault")
         } else {
             let count = i64::try_from(compared.during).unwrap_or(i64::MAX);
-            Judgement::of(Measured::count(count), compared.wrong.is_empty(), compared.wrong.join("; "))
+            Judgement::of(
+                Measured::count(count),
+                compared.wrong.is_empty(),
+                compared.wrong.join("; "),
+            )
         };
         let evidence = vec![Evidence::new(EvidenceKind::Ledger, "fills, one by one", text.clone())];
         Ok(Outcome::did(text).finding("complete", judgement, evidence))
@@ -75,11 +79,18 @@ async fn compare(context: &Context) -> Result<Compared, ActionError> {
         .into_iter()
         .map(|cursor| (cursor.symbol, cursor.last_trade_id))
         .collect();
-    let since_baseline =
-        |symbol: &str, trade_id: i64| cursors.get(symbol).is_none_or(|last_trade_id| trade_id > *last_trade_id);
+    let since_baseline = |symbol: &str, trade_id: i64| {
+        cursors
+            .get(symbol)
+            .is_none_or(|last_trade_id| trade_id > *last_trade_id)
+    };
     let mut expected = BTreeMap::new();
     let mut during = 0;
-    for fill in ledger.fills.iter().filter(|fill| since_baseline(&fill.symbol, fill.trade_id)) {
+    for fill in ledger
+        .fills
+        .iter()
+        .filter(|fill| since_baseline(&fill.symbol, fill.trade_id))
+    {
         expected.insert((fill.symbol.clone(), fill.trade_id), fill.quantity);
         during += usize::from((context.cut.since_ms..=context.cut.mended_at_ms).contains(&fill.executed_at_ms));
     }
@@ -94,13 +105,25 @@ async fn compare(context: &Context) -> Result<Compared, ActionError> {
         match expected.get(&key) {
             None => wrong.push(format!("{} {} is not at the exchange", key.0, key.1)),
             Some(other) if *other != quantity => {
-                wrong.push(format!("{} {}: {quantity} in the book, {other} at the exchange", key.0, key.1));
+                wrong.push(format!(
+                    "{} {}: {quantity} in the book, {other} at the exchange",
+                    key.0, key.1
+                ));
             }
             Some(_) => {}
         }
     }
-    wrong.extend(seen.iter().filter(|(_, count)| **count > 1).map(|(key, count)| format!("{} {} is there {count} times", key.0, key.1)));
-    wrong.extend(expected.keys().filter(|key| !seen.contains_key(*key)).map(|key| format!("{} {} is missing", key.0, key.1)));
+    wrong.extend(
+        seen.iter()
+            .filter(|(_, count)| **count > 1)
+            .map(|(key, count)| format!("{} {} is there {count} times", key.0, key.1)),
+    );
+    wrong.extend(
+        expected
+            .keys()
+            .filter(|key| !seen.contains_key(*key))
+            .map(|key| format!("{} {} is missing", key.0, key.1)),
+    );
     Ok(Compared {
         exchange: expected.len(),
         book: seen.values().sum(),

@@ -102,7 +102,9 @@ async fn command_by_command(
             continue;
         };
         if program != "thunes" {
-            return Err(ActionError::NotMet(format!("{program:?} is not to be had in this place")));
+            return Err(ActionError::NotMet(format!(
+                "{program:?} is not to be had in this place"
+            )));
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let left = within.saturating_sub(begun.elapsed());

@@ -10,7 +10,7 @@ use thunes_runtime::clock;
 use super::orders::{ledger_evidence, market};
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Value};
-use crate::engine::{ActionResult, Context, InFlight, Outcome, answer};
+use crate::engine::{ActionResult, Context, Outcome, answer};
 use crate::environment::{Ask, Fault, FaultKind, until};
 use crate::error::ActionError;
 
@@ -65,12 +65,8 @@ impl CutInFlight {
             .network
             .set(fault, |name| name == EXCHANGE_LINK)
             .await?;
-        let cut_at_ms = clock::now_ms();
-        context.cut.since_ms = cut_at_ms;
-        context.cut.in_flight = Some(InFlight {
-            client_order_id: id.clone(),
-            cut_at_ms,
-        });
+        context.cut.since_ms = clock::now_ms();
+        context.cut.in_flight = Some(id.clone());
         let told = tokio::time::timeout(ANSWERED_WITHIN, sending).await;
         let told = match told {
             Ok(Ok(Ok(answer))) => format!("{:?}", answer.order.map(|order| order.state())),
@@ -92,7 +88,8 @@ impl CutInFlight {
     fn judge(&self, order: &Order, told: &str) -> Outcome {
         let state = order.state();
         let id = &order.client_order_id;
-        let said = format!("{id}: cut while the exchange had it; the caller was told {told}; the gateway has {state:?}");
+        let said =
+            format!("{id}: cut while the exchange had it; the caller was told {told}; the gateway has {state:?}");
         let in_doubt = Judgement::of_text(
             state.as_str_name(),
             state == OrderState::InDoubt,
@@ -129,9 +126,8 @@ impl DoubtEnds {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         context.sim().slow_orders(0).await?;
         let in_flight = context.cut.in_flight.clone();
-        let in_flight =
-            in_flight.ok_or_else(|| ActionError::NotMet("no order was cut off in flight".to_owned()))?;
-        let id = &in_flight.client_order_id;
+        let in_flight = in_flight.ok_or_else(|| ActionError::NotMet("no order was cut off in flight".to_owned()))?;
+        let id = &in_flight;
         let mended_at_ms = context.cut.mended_at_ms;
         let patience = Duration::from_millis(self.within_ms * 2);
         let known = until("the order to be known", patience, || async {
@@ -161,25 +157,40 @@ impl DoubtEnds {
         );
         let in_time = u64::try_from(took_ms).is_ok_and(|took| took <= self.within_ms);
         let executed = ledger.fills_of(id).count();
-        let at_exchange: Vec<_> = ledger.orders.iter().filter(|order| order.client_order_id == *id).collect();
+        let at_exchange: Vec<_> = ledger
+            .orders
+            .iter()
+            .filter(|order| order.client_order_id == *id)
+            .collect();
         let agrees = match (at_exchange.as_slice(), order.state()) {
             ([], OrderState::NeverArrived) => true,
             ([one], OrderState::Filled) => one.status == "FILLED" && executed == order.fills.len(),
             _ => false,
         };
         let evidence = vec![answer("the order", &order), ledger_evidence(&ledger, id)];
-        let said = format!("{id} is {} after {took_ms} ms, as the exchange has it", order.state().as_str_name());
+        let said = format!(
+            "{id} is {} after {took_ms} ms, as the exchange has it",
+            order.state().as_str_name()
+        );
         let twice = i64::try_from(at_exchange.len()).unwrap_or(i64::MAX);
         Ok(Outcome::did(said)
             .finding(
                 "resolved",
-                Judgement::of(Measured::seconds(took_ms), in_time, format!("later than {} ms", self.within_ms)),
+                Judgement::of(
+                    Measured::seconds(took_ms),
+                    in_time,
+                    format!("later than {} ms", self.within_ms),
+                ),
                 Vec::new(),
             )
             .finding(
                 "as_exchange",
                 Judgement::of_text(
-                    format!("{} with {} fills; the exchange has {executed}", order.state().as_str_name(), order.fills.len()),
+                    format!(
+                        "{} with {} fills; the exchange has {executed}",
+                        order.state().as_str_name(),
+                        order.fills.len()
+                    ),
                     agrees,
                     "the gateway and the exchange's ledger differ",
                 ),
@@ -187,7 +198,11 @@ impl DoubtEnds {
             )
             .finding(
                 "sent_once",
-                Judgement::of(Measured::count(twice), twice == 1, "orders at the exchange under this id"),
+                Judgement::of(
+                    Measured::count(twice),
+                    twice == 1,
+                    "orders at the exchange under this id",
+                ),
                 Vec::new(),
             ))
     }

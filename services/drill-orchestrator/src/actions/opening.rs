@@ -71,7 +71,11 @@ impl OpeningStops {
             format!("from the fault until a BUY was denied ({reason})"),
         );
         let in_time = stopped_after_ms <= self.within_ms;
-        let why = if in_time { wrong.join("; ") } else { format!("later than {} ms", self.within_ms) };
+        let why = if in_time {
+            wrong.join("; ")
+        } else {
+            format!("later than {} ms", self.within_ms)
+        };
         let said = format!("{passed} BUY orders passed first; denied after {stopped_after_ms} ms: {reason}");
         Ok(Outcome::did(said).finding(
             "stopped",
@@ -127,16 +131,16 @@ impl ClosingWorks {
         let (mut wrong, mut evidence, mut fills) = (Vec::new(), Vec::new(), 0);
         for number in 1..=self.orders {
             let id = context.new_order_id();
-            let order = submit_to_end(
-                context.clients(),
-                market(&id, &self.symbol, Side::Sell, &self.amount),
-            )
-            .await?;
+            let order = submit_to_end(context.clients(), market(&id, &self.symbol, Side::Sell, &self.amount)).await?;
             let ledger = context.sim().ledger().await?;
             let filled = ledger.fills_of(&id).count();
             fills += filled;
             if order.state() != OrderState::Filled || filled == 0 {
-                wrong.push(format!("{id} ended as {} ({})", order.state().as_str_name(), order.reason));
+                wrong.push(format!(
+                    "{id} ended as {} ({})",
+                    order.state().as_str_name(),
+                    order.reason
+                ));
             }
             evidence.push(answer(format!("SELL order {number}"), &order));
             evidence.push(ledger_evidence(&ledger, &id));
@@ -147,7 +151,10 @@ impl ClosingWorks {
             wrong.is_empty(),
             wrong.join("; "),
         );
-        Ok(Outcome::did(format!("{fills} fills of {} SELL orders", self.orders)).finding("closed", judgement, evidence))
+        Ok(
+            Outcome::did(format!("{fills} fills of {} SELL orders", self.orders))
+                .finding("closed", judgement, evidence),
+        )
     }
 }
 
@@ -182,7 +189,10 @@ impl NothingOpened {
             format!("BUY orders that the exchange accepted after {since_ms} (ms, UTC)"),
             format!("{} of {} orders: {late:?}", late.len(), ledger.orders.len()),
         )];
-        let said = format!("{} BUY orders accepted after the first denial; {tried} were tried", late.len());
+        let said = format!(
+            "{} BUY orders accepted after the first denial; {tried} were tried",
+            late.len()
+        );
         let judgement = if tried == 0 {
             Judgement::inconclusive("no BUY was tried after the first denial")
         } else {

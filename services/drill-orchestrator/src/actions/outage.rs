@@ -105,15 +105,16 @@ impl JudgeDelivery {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let told = told_orders(context)?;
         let path = context.environment.place.audit_file();
-        let read = || {
-            std::fs::read_to_string(&path).map_err(ActionError::io(format!("{} cannot be read", path.display())))
-        };
+        let read =
+            || std::fs::read_to_string(&path).map_err(ActionError::io(format!("{} cannot be read", path.display())));
         let fills = fills_during(context).await?;
         let missing_in = |trail: &AuditTrail| {
             let (known, recorded) = (order_ids(trail), recorded_fills(trail));
             let orders = told.iter().filter(|id| !known.contains(*id)).cloned();
             let fills = fills.iter().filter(|fill| !recorded.contains(*fill));
-            orders.chain(fills.map(|(symbol, trade)| format!("{symbol} {trade}"))).collect::<Vec<_>>()
+            orders
+                .chain(fills.map(|(symbol, trade)| format!("{symbol} {trade}")))
+                .collect::<Vec<_>>()
         };
         let delivered = until("every event to be in the trail", DELIVERED_WITHIN, || async {
             match read().map(|text| AuditTrail::parse(&text)) {
@@ -138,23 +139,38 @@ impl JudgeDelivery {
             .iter()
             .map(|(name, producer)| format!("{name}: {} events, 1 to {}", producer.count, producer.last))
             .collect();
-        let evidence = vec![Evidence::new(EvidenceKind::AuditLine, "events by producer", lines.join("\n"))];
+        let evidence = vec![Evidence::new(
+            EvidenceKind::AuditLine,
+            "events by producer",
+            lines.join("\n"),
+        )];
         let during = i64::try_from(told.len()).unwrap_or(i64::MAX);
         let complete = if told.is_empty() {
             Judgement::inconclusive("the trader was told of no order while audit was away")
         } else {
             let why = format!("{} orders or fills have no event: {missing:?}", missing.len());
-            Judgement::of(Measured::count(during), missing.is_empty() && trail.invalid.is_empty(), why)
+            Judgement::of(
+                Measured::count(during),
+                missing.is_empty() && trail.invalid.is_empty(),
+                why,
+            )
         };
-        let said = format!("{} lines; {during} orders and {} fills of the outage are in them; {} faults of order", trail.lines.len(), fills.len(), wrong.len());
+        let said = format!(
+            "{} lines; {during} orders and {} fills of the outage are in them; {} faults of order",
+            trail.lines.len(),
+            fills.len(),
+            wrong.len()
+        );
         let count = i64::try_from(wrong.len()).unwrap_or(i64::MAX);
-        Ok(Outcome::did(said)
-            .finding("complete", complete, Vec::new())
-            .finding(
-                "in_order",
-                Judgement::of(Measured::count(count), wrong.is_empty() && !order.is_empty(), wrong.join("; ")),
-                evidence,
-            ))
+        Ok(Outcome::did(said).finding("complete", complete, Vec::new()).finding(
+            "in_order",
+            Judgement::of(
+                Measured::count(count),
+                wrong.is_empty() && !order.is_empty(),
+                wrong.join("; "),
+            ),
+            evidence,
+        ))
     }
 }
 
@@ -215,7 +231,11 @@ struct OrderPayload {
 
 fn order_ids(trail: &AuditTrail) -> BTreeSet<String> {
     let orders = trail.lines.iter().filter(|line| line.event_type.starts_with("ORDER_"));
-    let id = |raw: &str| serde_json::from_str::<OfOrder>(raw).ok().map(|line| line.payload.client_order_id);
+    let id = |raw: &str| {
+        serde_json::from_str::<OfOrder>(raw)
+            .ok()
+            .map(|line| line.payload.client_order_id)
+    };
     orders.filter_map(|line| id(&line.raw)).collect()
 }
 

@@ -83,15 +83,8 @@ pub struct CutState {
     pub denied_since_ms: Option<i64>,
     /// Orders that were sent while it lasted.
     pub orders: Vec<Order>,
-    /// The order that was in flight when the link was cut.
-    pub in_flight: Option<InFlight>,
-}
-
-/// An order that was on its way when its link was cut.
-#[derive(Debug, Clone)]
-pub struct InFlight {
-    pub client_order_id: String,
-    pub cut_at_ms: i64,
+    /// The client order id of the order that was in flight when the link was cut.
+    pub in_flight: Option<String>,
 }
 
 /// One `kill -9` and how its target came back.

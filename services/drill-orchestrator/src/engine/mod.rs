@@ -6,6 +6,6 @@ mod drill_run;
 mod registry;
 
 pub use action::{Action, ActionResult, Outcome, answer};
-pub use context::{Context, CutState, ExternalTrade, InFlight, Kill, SwitchedOn, TradeLoop, short, verdict_name};
+pub use context::{Context, CutState, ExternalTrade, Kill, SwitchedOn, TradeLoop, short, verdict_name};
 pub use drill_run::{DrillRunner, all_done};
 pub use registry::{Entry, action_names, build, catalog, entry};

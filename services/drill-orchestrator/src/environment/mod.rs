@@ -20,9 +20,9 @@ pub use network::{Fault, FaultKind, LinkState, Network};
 pub use place::{ComposePlace, Place, Terminal};
 pub use sim::SimAdmin;
 pub use simple_command::simple_commands;
-use thunes_supervisor::{SupervisorError, Targets};
 use thunes_supervisor::containers::{self, GuardClient};
 use thunes_supervisor::embedded::{self, Environment, Plan, Service};
+use thunes_supervisor::{SupervisorError, Targets};
 pub use wait::{Ask, until, until_every};
 
 use crate::config::ComposeConfig;
@@ -43,10 +43,7 @@ impl Drilled {
     ///
     /// # Errors
     /// When something does not become ready.
-    pub async fn start(
-        plan: Plan,
-        progress: &mut (dyn FnMut(embedded::Progress) + Send),
-    ) -> Result<Self, DrillError> {
+    pub async fn start(plan: Plan, progress: &mut (dyn FnMut(embedded::Progress) + Send)) -> Result<Self, DrillError> {
         let processes = Arc::new(Environment::start_with(plan, progress).await?);
         let url = |service| processes.url(service);
         Ok(Self {
@@ -57,7 +54,7 @@ impl Drilled {
                 &url(Service::ExchangeGateway),
             )?,
             sim: SimAdmin::new(&processes.admin_url()),
-            network: Network::new(vec![processes.proxy_admin_url()]),
+            network: Network::new(processes.proxy_admin_url().into_iter().collect()),
             targets: processes.clone(),
             place: Place::Own(processes),
         })

@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn words_and_quotes_are_read_as_a_shell_reads_them() {
-        let block = "# first look\nthunes kill-switch status\n\nthunes trade --amount 20 --note 'it''s' \"two words\" \"\"\n";
+        let block =
+            "# first look\nthunes kill-switch status\n\nthunes trade --amount 20 --note 'it''s' \"two words\" \"\"\n";
         let commands = simple_commands(block).expect("simple");
         assert_eq!(commands[0], ["thunes", "kill-switch", "status"]);
         assert_eq!(

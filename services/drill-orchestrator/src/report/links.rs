@@ -53,14 +53,18 @@ mod tests {
     #[test]
     fn a_step_has_the_events_of_its_own_trace_and_no_others() {
         let line = |seq: usize, trace: &str| {
-            serde_json::json!({"seq": seq, "ts": "t", "event_type": "E", "service": "risk", "trace_id": trace}).to_string()
+            serde_json::json!({"seq": seq, "ts": "t", "event_type": "E", "service": "risk", "trace_id": trace})
+                .to_string()
         };
         let mut lines = vec![line(1, "aa"), line(2, ""), line(3, "bb")];
         lines.extend((4..60).map(|seq| line(seq, "cc")));
         let trail = AuditTrail::parse(&(lines.join("\n") + "\n"));
         let mut steps = [step("aa"), step(""), step("cc"), step("dd")];
         link(steps.iter_mut(), &trail, "http://viewer/trace/{trace_id}");
-        let counts: Vec<_> = steps.iter().map(|s| (s.audit_events.len(), s.audit_events_more)).collect();
+        let counts: Vec<_> = steps
+            .iter()
+            .map(|s| (s.audit_events.len(), s.audit_events_more))
+            .collect();
         assert_eq!(counts, [(1, 0), (0, 0), (50, 6), (0, 0)]);
         assert_eq!(steps[0].audit_events[0].seq, 1);
         assert_eq!(steps[0].trace_url, "http://viewer/trace/aa");

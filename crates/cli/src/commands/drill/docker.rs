@@ -32,7 +32,10 @@ pub async fn orchestrator_url(project: Option<&str>) -> anyhow::Result<String> {
         .published(&engine, Service::DrillOrchestrator.name(), ORCHESTRATOR_PORT)
         .await
         .map_err(not_there)?;
-    let seen = Direct::new(engine, scope, PathBuf::new()).list().await.map_err(not_there)?;
+    let seen = Direct::new(engine, scope, PathBuf::new())
+        .list()
+        .await
+        .map_err(not_there)?;
     let missing: Vec<_> = NEEDED
         .iter()
         .filter(|service| !seen.iter().any(|c| c.service == service.name() && c.is_running()))
