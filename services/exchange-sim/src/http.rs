@@ -11,6 +11,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
 use axum::serve::{IncomingStream, Listener};
 use serde_json::Value;
@@ -116,17 +117,30 @@ pub async fn rest(
     request: Request<Body>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let query = head.uri.query().unwrap_or("");
     let body = match read_body(body).await {
         Ok(body) => body,
         Err(refusal) => return answer(Err(refusal)),
     };
-    let params = match Params::from_query_and_body(query, &body) {
+    // What has arrived is carried out, whether or not the caller is still there for the answer.
+    let carried_out = tokio::spawn(async move { carry_out(&api, &head, &body, &peer).await });
+    carried_out.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request ended in a panic");
+        answer(Err(ApiError::new(
+            -1000,
+            "An unknown error occurred while processing the request.",
+        )
+        .with_status(500)))
+    })
+}
+
+async fn carry_out(api: &Api, head: &Parts, body: &str, peer: &Peer) -> Response<Body> {
+    let query = head.uri.query().unwrap_or("");
+    let params = match Params::from_query_and_body(query, body) {
         Ok(params) => params,
         Err(refusal) => return answer(Err(refusal)),
     };
     let (method, path) = (head.method.as_str(), head.uri.path());
-    let payload = rest_payload(query, &body);
+    let payload = rest_payload(query, body);
     let api_key = head.headers.get("x-mbx-apikey").and_then(|value| value.to_str().ok());
     let call = Call {
         method,
@@ -138,7 +152,7 @@ pub async fn rest(
         address: peer.address,
     };
     let handled = api.handle(&call, Endpoint::of_rest(method, path)).await;
-    to_response(handled, &peer)
+    to_response(handled, peer)
 }
 
 async fn read_body(body: Body) -> Result<String, ApiError> {

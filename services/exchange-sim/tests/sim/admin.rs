@@ -44,6 +44,28 @@ async fn p4_before_and_after_differ_only_in_the_ledger() {
 }
 
 #[tokio::test]
+async fn p4_an_order_that_arrived_is_carried_out_although_its_sender_is_gone() {
+    let dir = TempDir::new().unwrap();
+    let sim = Sim::start(still(dir.path())).await;
+    sim.fault(json!({ "kind": "latency", "count": 0, "ms": 300 })).await;
+    let params = format!("{BUY}&newClientOrderId=gone");
+    let order = sim.order(&params);
+    // The caller gives up, and its connection is closed with it.
+    let gave_up = tokio::time::timeout(std::time::Duration::from_millis(100), order).await;
+    assert!(gave_up.is_err(), "the answer must not come before the latency");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while sim.ledger().await["orders"].as_array().unwrap().is_empty() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the order was dropped with its connection"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(sim.ledger().await["orders"][0]["client_order_id"], "gone");
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn p4_an_order_can_be_hidden_from_an_early_query() {
     let dir = TempDir::new().unwrap();
     let sim = Sim::start(still(dir.path())).await;
