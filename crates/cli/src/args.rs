@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, config, drill, kill_switch, measure, orders, positions, reconcile, risk, serve, trade, up,
+    audit, config, drill, guard, kill_switch, measure, orders, positions, reconcile, risk, serve, trade, up,
 };
 
 /// Trading with a kill-switch that holds, and drills that prove it.
@@ -108,6 +108,8 @@ pub enum Command {
     /// Rehearse disasters and measure them.
     #[command(subcommand)]
     Drill(drill::DrillCommand),
+    /// Hold the Docker socket for the drills, and offer only what they need of it.
+    Guard(guard::GuardArgs),
     /// Measure this machine: order round trips, activations until fenced, memory.
     Measure(measure::MeasureArgs),
     /// About the settings.

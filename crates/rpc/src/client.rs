@@ -46,7 +46,7 @@ pub fn connect(url: &str) -> Result<Client, ClientError> {
 /// # Errors
 /// When the path cannot be an address; an unreachable peer shows at the first call.
 pub fn connect_unix(path: &Path) -> Result<Client, ClientError> {
-    connect(&format!("unix:{}", path.display()))
+    connect(&format!("unix://{}", path.display()))
 }
 
 /// A request with a deadline, which the server sees and keeps too.

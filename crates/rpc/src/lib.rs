@@ -6,9 +6,11 @@ mod error;
 mod peer;
 mod server;
 mod trace;
+mod unix;
 
 pub use client::{Client, ClientError, connect, connect_unix, deadline};
 pub use error::{Refusal, invalid, invalid_fields, reason_of, refusal, unavailable};
 pub use peer::{ACTOR_MAX, actor_of, with_actor};
 pub use server::{BindError, Listening, MESSAGE_BYTES_MAX, ServeError, bind, serve};
 pub use trace::{Propagate, TraceLayer};
+pub use unix::{BindUnixError, UnixListening, UnixPeer, bind_unix, serve_unix, unix_peer};

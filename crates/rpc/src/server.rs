@@ -1,11 +1,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 
 use crate::TraceLayer;
 
@@ -89,6 +91,23 @@ pub async fn serve(
     routes: Routes,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    // Small answers must not wait for an acknowledgement of the one before.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve_incoming(incoming, services, routes, shutdown).await
+}
+
+/// [`serve`] on connections from anywhere.
+pub(crate) async fn serve_incoming<I, IO, IE>(
+    incoming: I,
+    services: &[&'static str],
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = Result<IO, IE>>,
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    IE: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let (health, health_service) = tonic_health::server::health_reporter();
     for name in services {
         health
@@ -102,8 +121,6 @@ pub async fn serve(
     };
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let routes = routes.add_service(health_service).add_service(v1).add_service(v1alpha);
-    // Small answers must not wait for an acknowledgement of the one before.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let drained = shutdown.clone();
     let server = Server::builder()
         .timeout(CALL_TIMEOUT)

@@ -40,7 +40,7 @@ pub struct KeyDoc {
 
 /// Every section that a settings file can have.
 const SECTIONS: &[&str] = &[
-    "risk", "position", "audit", "gateway", "sim", "drill", "telegram", "proxy",
+    "risk", "position", "audit", "gateway", "sim", "drill", "telegram", "proxy", "guard",
 ];
 
 /// Reads one section key by key, gathering every fault instead of stopping at the first.

@@ -60,7 +60,7 @@ pub async fn check_health(probe: &HealthProbe) -> Result<(), String> {
             HealthProbe::Http { address, path } => check_http(address, path).await,
             HealthProbe::Unix { path } => {
                 let shown = path.display().to_string();
-                check_grpc(format!("unix:{shown}"), &shown).await
+                check_grpc(format!("unix://{shown}"), &shown).await
             }
         }
     };

@@ -5,6 +5,7 @@
 mod calls;
 mod cluster;
 mod command;
+pub mod docker;
 mod flow;
 mod python;
 mod sabotage;

@@ -1,10 +1,14 @@
 use clap::Subcommand;
 use serde_json::json;
+use thunes_container_guard::GuardConfig;
 use thunes_runtime::{KeyDoc, Settings};
 use thunes_supervisor::embedded::Service;
 
 use crate::call::Context;
 use crate::services::{Configured, read_all};
+
+/// The guard is no service of an environment: it is started by whoever runs containers.
+const GUARD_SECTION: &str = "guard";
 
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -24,10 +28,12 @@ pub fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<u8> {
 
 fn check(context: &Context) -> anyhow::Result<()> {
     let settings = Settings::load(context.config.as_deref())?;
-    let sections: Vec<&str> = read_all(&Service::ALL, &settings)?
+    let mut sections: Vec<&str> = read_all(&Service::ALL, &settings)?
         .iter()
         .map(|(service, _)| service.section())
         .collect();
+    GuardConfig::read(&settings)?;
+    sections.push(GUARD_SECTION);
     context.out.result(&json!({ "valid": true, "sections": sections }), || {
         format!("✅ The settings of all services can be used ({})", sections.join(", "))
     })
@@ -72,24 +78,25 @@ fn reference(context: &Context) -> anyhow::Result<()> {
     let mut all = serde_json::Map::new();
     for service in Service::ALL {
         let (_, docs) = Configured::read(service, &settings)?;
-        text += &section(service, &docs);
-        let keys: Vec<_> = docs
-            .iter()
-            .map(|doc| {
-                let variable = Settings::env_name(&doc.key);
-                json!({ "key": doc.key, "variable": variable, "default": doc.default, "doc": doc.doc })
-            })
-            .collect();
-        all.insert(service.section().to_owned(), keys.into());
+        text += &section(service.section(), service.name(), &docs);
+        all.insert(service.section().to_owned(), keys(&docs));
     }
+    let (_, docs) = GuardConfig::read(&settings)?;
+    text += &section(GUARD_SECTION, "container-guard (`thunes guard`)", &docs);
+    all.insert(GUARD_SECTION.to_owned(), keys(&docs));
     context.out.result(&all, || text)
 }
 
-fn section(service: Service, docs: &[KeyDoc]) -> String {
-    let mut text = format!(
-        "\n## `[{}]`: {service}\n\n| key | default | meaning |\n|---|---|---|\n",
-        service.section()
-    );
+fn keys(docs: &[KeyDoc]) -> serde_json::Value {
+    let keys = docs.iter().map(|doc| {
+        let variable = Settings::env_name(&doc.key);
+        json!({ "key": doc.key, "variable": variable, "default": doc.default, "doc": doc.doc })
+    });
+    keys.collect()
+}
+
+fn section(section: &str, of: &str, docs: &[KeyDoc]) -> String {
+    let mut text = format!("\n## `[{section}]`: {of}\n\n| key | default | meaning |\n|---|---|---|\n");
     for doc in docs {
         let default = if doc.default.is_empty() {
             String::new()

@@ -4,6 +4,7 @@ pub mod account;
 pub mod audit;
 pub mod config;
 pub mod drill;
+pub mod guard;
 pub mod kill_switch;
 pub mod measure;
 pub mod orders;
@@ -43,6 +44,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Audit(command) => audit::run(command, &context).await,
         Command::Reconcile(args) => reconcile::run(args, &context).await,
         Command::Drill(command) => drill::run(command, &context).await,
+        Command::Guard(args) => guard::run(args, &context).await,
         Command::Measure(args) => measure::run(args, &context).await,
         Command::Config(command) => config::run(command, &context),
     }

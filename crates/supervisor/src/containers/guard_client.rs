@@ -35,9 +35,6 @@ impl GuardClient {
             path: path.to_owned(),
             why,
         };
-        if !path.is_absolute() {
-            return Err(unreachable("its path must be absolute".into()));
-        }
         let channel = thunes_rpc::connect_unix(path).map_err(|error| unreachable(error.to_string()))?;
         Ok(Self {
             client: ContainerGuardServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX),
