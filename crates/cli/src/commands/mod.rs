@@ -4,6 +4,7 @@ pub mod account;
 pub mod audit;
 pub mod config;
 pub mod drill;
+pub mod health;
 pub mod kill_switch;
 pub mod measure;
 pub mod orders;
@@ -44,6 +45,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Reconcile(args) => reconcile::run(args, &context).await,
         Command::Drill(command) => drill::run(command, &context).await,
         Command::Measure(args) => measure::run(args, &context).await,
+        Command::Health(args) => health::run(args, &context).await,
         Command::Config(command) => config::run(command, &context),
     }
 }
