@@ -1,7 +1,5 @@
 //! The only place that knows every service by its crate.
 
-use std::net::SocketAddr;
-
 use anyhow::Context;
 use thunes_audit::AuditConfig;
 use thunes_drill::DrillConfig;
@@ -10,7 +8,7 @@ use thunes_fault_proxy::ProxyConfig;
 use thunes_gateway::GatewayConfig;
 use thunes_position::PositionConfig;
 use thunes_risk::RiskConfig;
-use thunes_runtime::{ConfigFaults, KeyDoc, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Settings};
 use thunes_supervisor::embedded::Service;
 use thunes_telegram::StandinConfig;
 use tokio::net::TcpListener;
@@ -52,23 +50,23 @@ impl Configured {
         }
     }
 
-    pub fn listen(&self) -> SocketAddr {
+    pub fn listen(&self) -> ListenAddress {
         match self {
-            Self::Risk(config) => config.listen,
-            Self::Position(config) => config.listen,
-            Self::Audit(config) => config.listen,
-            Self::Gateway(config) => config.listen,
-            Self::Drill(config) => config.listen,
-            Self::Sim(config) => config.listen,
-            Self::Telegram(config) => config.listen,
-            Self::Proxy(config) => config.listen,
+            Self::Risk(config) => config.listen.clone(),
+            Self::Position(config) => config.listen.clone(),
+            Self::Audit(config) => config.listen.clone(),
+            Self::Gateway(config) => config.listen.clone(),
+            Self::Drill(config) => config.listen.clone(),
+            Self::Sim(config) => config.listen.clone(),
+            Self::Telegram(config) => config.listen.clone(),
+            Self::Proxy(config) => config.listen.clone(),
         }
     }
 
     /// The simulated exchange's admin interface, which only it has.
-    pub fn admin_listen(&self) -> Option<SocketAddr> {
+    pub fn admin_listen(&self) -> Option<ListenAddress> {
         match self {
-            Self::Sim(config) => Some(config.admin_listen),
+            Self::Sim(config) => Some(config.admin_listen.clone()),
             Self::Risk(_)
             | Self::Position(_)
             | Self::Audit(_)

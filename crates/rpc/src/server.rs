@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,23 +20,6 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// After the signal, calls under way get this long.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// An address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    #[error("{service} cannot listen on {address}: {source}; {remedy}")]
-    Listen {
-        service: &'static str,
-        address: SocketAddr,
-        source: std::io::Error,
-        remedy: &'static str,
-    },
-    #[error(
-        "{service} will not listen on {address}: it is not a loopback address, and there is no identity and no TLS yet; \
-         set {service}.plaintext = true only where nobody else can reach that address"
-    )]
-    Plaintext { service: &'static str, address: SocketAddr },
-}
-
 /// The server stopped in disorder.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -45,39 +27,6 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
     #[error("the gRPC server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
-}
-
-/// A listener and where it listens.
-#[derive(Debug)]
-pub struct Listening {
-    pub listener: TcpListener,
-    pub address: SocketAddr,
-}
-
-/// Listens on `address`. Anything but a loopback address needs `plaintext`.
-///
-/// # Errors
-/// Names the service, the address and the remedy.
-pub async fn bind(service: &'static str, address: SocketAddr, plaintext: bool) -> Result<Listening, BindError> {
-    if !address.ip().is_loopback() && !plaintext {
-        return Err(BindError::Plaintext { service, address });
-    }
-    let failed = |source: std::io::Error| {
-        let remedy = match source.kind() {
-            std::io::ErrorKind::AddrInUse => "stop what listens there, or choose another port",
-            std::io::ErrorKind::PermissionDenied => "choose a port above 1023",
-            _ => "choose an address of this machine",
-        };
-        BindError::Listen {
-            service,
-            address,
-            source,
-            remedy,
-        }
-    };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok(Listening { listener, address })
 }
 
 /// Serves `routes` with health, reflection (v1 and v1alpha), traces and bounds until `shutdown`, then drains.

@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use crate::Settings;
+use crate::{ListenAddress, ListenAddressError, Settings};
 
 /// One setting that cannot be used: its key, the value as given, the rule that it breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,9 @@ pub struct KeyDoc {
 const SECTIONS: &[&str] = &[
     "risk", "position", "audit", "gateway", "sim", "drill", "telegram", "proxy", "guard",
 ];
+
+/// A longer file is no secret but something that was named by mistake.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// Reads one section key by key, gathering every fault instead of stopping at the first.
 #[derive(Debug)]
@@ -194,6 +199,27 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Where to listen: address or name, and port. `default` must parse.
+    pub fn listen(&mut self, key: &str, default: &str, doc: &'static str) -> ListenAddress {
+        self.parsed(key, default, doc, |text| {
+            text.parse().map_err(|error: ListenAddressError| error.rule.to_owned())
+        })
+    }
+
+    /// A secret, from the file that `<key>_file` names, else from the setting itself; None where it is empty.
+    /// White space at the end of the file does not count.
+    pub fn secret(&mut self, key: &str, default: &str, doc: &'static str) -> Option<String> {
+        let file_key = format!("{key}_file");
+        let given = Some(self.text(key, default, doc)).filter(|value| !value.is_empty());
+        let file = self.optional(&file_key, "a file that holds it; wins over the setting itself");
+        let Some(path) = file else { return given };
+        match read_secret(&path) {
+            Ok(secret) => return Some(secret),
+            Err(rule) => self.fault(&file_key, &path, rule),
+        }
+        None
+    }
+
     /// Ends the reading of this section.
     ///
     /// # Errors
@@ -235,6 +261,24 @@ impl<'a> Reader<'a> {
             origin,
             faults: self.faults,
         })
+    }
+}
+
+fn read_secret(path: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text));
+    if let Err(error) = read {
+        return Err(format!(
+            "cannot be read: {error}; name a file that the user of this process (uid {}) may read",
+            rustix::process::geteuid()
+        ));
+    }
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!("is longer than {SECRET_BYTES_MAX} bytes: that is no secret"));
+    }
+    match text.trim_end() {
+        "" => Err("is empty; it must hold the secret and nothing else".to_owned()),
+        secret => Ok(secret.to_owned()),
     }
 }
 
@@ -285,5 +329,38 @@ mod tests {
         let got = ["x", "y", "z"].map(|key| reader.integer(key, 0, 0..=9, ""));
         assert_eq!(got, [1, 2, 3]);
         reader.finish().expect("no faults");
+    }
+
+    #[test]
+    fn a_secret_comes_from_its_file_and_a_file_that_holds_none_is_a_fault() {
+        let folder = std::env::temp_dir().join(format!("thunes-secret-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("folder");
+        let file = |name: &str, text: &str| {
+            std::fs::write(folder.join(name), text).expect("written");
+            folder.join(name).display().to_string()
+        };
+        let read = |settings: Settings| {
+            let mut reader = settings.reader("sim");
+            let secret = reader.secret("key", "", "");
+            reader.finish().map(|docs| (secret, docs.len()))
+        };
+        let given = Settings::default().with("sim.key", "from the setting");
+        assert_eq!(read(Settings::default()).expect("none"), (None, 2));
+        assert_eq!(read(given.clone()).expect("set"), (Some("from the setting".into()), 2));
+        let both = given.clone().with("sim.key_file", file("good", "from the file\n"));
+        assert_eq!(read(both).expect("file"), (Some("from the file".into()), 2));
+        let long = "x".repeat(usize::try_from(SECRET_BYTES_MAX).expect("fits") + 1);
+        for (path, rule) in [
+            (file("empty", "\n"), "is empty"),
+            (file("long", &long), "longer than 65536 bytes"),
+            (folder.display().to_string(), "Is a directory"),
+            (folder.join("missing").display().to_string(), "No such file"),
+        ] {
+            // Falling back to another secret would be worse than not starting.
+            let faults = read(given.clone().with("sim.key_file", &path)).expect_err(rule).faults;
+            assert_eq!((faults[0].key.as_str(), &faults[0].value), ("sim.key_file", &path));
+            assert!(faults[0].rule.contains(rule), "{}", faults[0].rule);
+        }
+        std::fs::remove_dir_all(folder).expect("removed");
     }
 }

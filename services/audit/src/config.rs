@@ -1,12 +1,11 @@
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use thunes_runtime::{ConfigFaults, KeyDoc, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Settings};
 
 /// The settings of section `audit`.
 #[derive(Debug, Clone)]
 pub struct AuditConfig {
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Allows an address that is not loopback.
     pub plaintext: bool,
     pub data_dir: PathBuf,
@@ -23,10 +22,7 @@ impl AuditConfig {
         let mut reader = settings.reader("audit");
         let queue_doc = "How many append requests may wait for the disk; a further one is refused as OVERLOADED.";
         let config = Self {
-            listen: reader.parsed("listen", "127.0.0.1:7103", "Where the gRPC server listens.", |text| {
-                text.parse()
-                    .map_err(|_| "an address and a port, such as 127.0.0.1:7103".to_owned())
-            }),
+            listen: reader.listen("listen", "127.0.0.1:7103", "Where the gRPC server listens."),
             plaintext: reader.boolean(
                 "plaintext",
                 false,

@@ -22,7 +22,9 @@ const LISTENING: &str = "LISTENING ";
 async fn child_serves() {
     let Ok(data_dir) = std::env::var(DATA_DIR) else { return };
     let config = config(Path::new(&data_dir));
-    let listening = thunes_rpc::bind("audit", config.listen, false).await.expect("bind");
+    let listening = thunes_rpc::bind("audit", config.listen.clone(), false)
+        .await
+        .expect("bind");
     println!("{LISTENING}{}", listening.address);
     if let Err(error) = thunes_audit::serve(config, listening.listener, CancellationToken::new()).await {
         println!("ENDED {error}");
@@ -222,7 +224,9 @@ async fn p6_a_report_that_a_crash_prevented_is_made_at_the_next_start() {
 
 async fn refused_start(data_dir: &Path) -> String {
     let config = config(data_dir);
-    let listening = thunes_rpc::bind("audit", config.listen, false).await.expect("bind");
+    let listening = thunes_rpc::bind("audit", config.listen.clone(), false)
+        .await
+        .expect("bind");
     let ended = thunes_audit::serve(config, listening.listener, CancellationToken::new()).await;
     ended.expect_err("does not start").to_string()
 }

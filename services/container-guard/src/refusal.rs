@@ -24,9 +24,10 @@ fn code(error: &ContainerError) -> Code {
             Code::Internal
         }
         ContainerError::BadName(_) => Code::InvalidArgument,
-        ContainerError::NotFound { .. } | ContainerError::NoSuchNetwork { .. } | ContainerError::NoOwnProject => {
-            Code::NotFound
-        }
+        ContainerError::NotFound { .. }
+        | ContainerError::NotPublished { .. }
+        | ContainerError::NoSuchNetwork { .. }
+        | ContainerError::NoOwnProject => Code::NotFound,
         ContainerError::NotLabelled { .. } | ContainerError::Protected { .. } => Code::PermissionDenied,
         ContainerError::Ambiguous { .. }
         | ContainerError::NotRunning { .. }

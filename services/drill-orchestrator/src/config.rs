@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use thunes_runtime::{ConfigFaults, KeyDoc, Reader, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Reader, Settings};
 use thunes_supervisor::HealthProbe;
 use thunes_supervisor::embedded::Service;
 
@@ -11,7 +10,7 @@ use crate::report::{Contact, Form};
 /// Settings of section `[drill]`.
 #[derive(Debug, Clone)]
 pub struct DrillConfig {
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Listen beyond loopback, although nothing is encrypted and nobody is identified.
     pub plaintext: bool,
     /// Holds `drill.db`, the journal of every run.
@@ -76,9 +75,7 @@ impl DrillConfig {
     pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
         let mut reader = settings.reader("drill");
         let config = Self {
-            listen: reader.parsed("listen", "127.0.0.1:7105", "Where the service listens.", |text| {
-                text.parse().map_err(|_| "an address such as 127.0.0.1:7105".to_owned())
-            }),
+            listen: reader.listen("listen", "127.0.0.1:7105", "Where the service listens."),
             plaintext: reader.boolean(
                 "plaintext",
                 false,

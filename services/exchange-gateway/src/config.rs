@@ -1,8 +1,7 @@
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use thunes_runtime::{ConfigFaults, KeyDoc, Reader, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Reader, Settings};
 use thunes_types::Symbol;
 
 use crate::domain::fence::FenceRules;
@@ -42,7 +41,7 @@ impl Environment {
 /// Settings of the exchange-gateway (`[gateway]`).
 #[derive(Debug, Clone)]
 pub struct GatewayConfig {
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     pub plaintext: bool,
     pub data_dir: PathBuf,
     pub id: String,
@@ -77,9 +76,7 @@ impl GatewayConfig {
         );
         let default_ws = default_ws_url(&base_url);
         let config = Self {
-            listen: r.parsed("listen", "127.0.0.1:7104", "address of the gRPC server", |text| {
-                text.parse().map_err(|_| "an address and port, such as 127.0.0.1:7104".to_owned())
-            }),
+            listen: r.listen("listen", "127.0.0.1:7104", "address of the gRPC server"),
             plaintext: r.boolean("plaintext", false, "listen on other than loopback addresses, without TLS"),
             data_dir: r.path("data_dir", "thunes-data", "folder of gateway.db"),
             id: name(&mut r, "id", "gateway-1", "this gateway's name; one at a time may trade an account"),
@@ -90,8 +87,8 @@ impl GatewayConfig {
             audit_url: r.text("audit_url", "http://127.0.0.1:7103", "where audit listens"),
             ws_url: r.text("exchange.ws_url", &default_ws, "WebSocket API of the exchange"),
             environment: Environment::of(&base_url),
-            api_key: SecretString::from(secret(&mut r, "exchange.api_key", "thunes-sim-key", "API key; or exchange.api_key_file")),
-            api_secret: SecretString::from(secret(&mut r, "exchange.api_secret", "thunes-sim-secret", "HMAC secret; or exchange.api_secret_file")),
+            api_key: r.secret("exchange.api_key", "thunes-sim-key", "API key").unwrap_or_default().into(),
+            api_secret: r.secret("exchange.api_secret", "thunes-sim-secret", "HMAC secret").unwrap_or_default().into(),
             order_timeout_ms: r.integer("exchange.order_timeout_ms", 5000, 100..=60_000, "how long an answer to an order is waited for; then it is in doubt"),
             fence: FenceRules {
                 recv_window_ms: r.integer("recv_window_ms", 2000, 100..=60_000, "receive window of opening orders; must not be above risk.recv_window_ms"),
@@ -156,18 +153,6 @@ fn symbols(r: &mut Reader<'_>) -> Vec<Symbol> {
         r.refuse("symbols", "", "at least one symbol");
     }
     symbols
-}
-
-/// A secret, from the setting itself or from the file that `<key>_file` names.
-fn secret(r: &mut Reader<'_>, key: &str, default: &str, doc: &'static str) -> String {
-    let file_key = format!("{key}_file");
-    if let Some(path) = r.optional(&file_key, "file that holds the secret, without a newline at its end") {
-        match std::fs::read_to_string(&path) {
-            Ok(text) => return text.trim_end().to_owned(),
-            Err(error) => r.refuse(&file_key, &path, format!("cannot be read: {error}")),
-        }
-    }
-    r.text(key, default, doc)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The section `[sim]` of the settings, as every THUNES process reads them.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use rust_decimal::Decimal;
-use thunes_runtime::{ConfigFaults, KeyDoc, Reader, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Reader, Settings};
 
 use crate::config::{CommissionIn, SimConfig};
 
@@ -12,8 +11,8 @@ use crate::config::{CommissionIn, SimConfig};
 #[derive(Debug, Clone)]
 pub struct SimSettings {
     /// REST and WebSocket.
-    pub listen: SocketAddr,
-    pub admin_listen: SocketAddr,
+    pub listen: ListenAddress,
+    pub admin_listen: ListenAddress,
     pub plaintext: bool,
     pub config: SimConfig,
 }
@@ -25,20 +24,14 @@ impl SimSettings {
     /// Every fault at once.
     pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
         let mut r = settings.reader("sim");
-        let listen = r.parsed(
-            "listen",
-            "127.0.0.1:7110",
-            "address of REST and WebSocket API",
-            parse_addr,
-        );
-        let admin_listen = r.parsed("admin_listen", "127.0.0.1:7111", "address of the admin API", parse_addr);
+        let listen = r.listen("listen", "127.0.0.1:7110", "address of REST and WebSocket API");
+        let admin_listen = r.listen("admin_listen", "127.0.0.1:7111", "address of the admin API");
         let plaintext = r.boolean(
             "plaintext",
             false,
             "listen on other than loopback addresses, without TLS",
         );
         let mut config = market(&mut r);
-        (config.rest_addr, config.admin_addr) = (listen, admin_listen);
         account(&mut r, &mut config);
         for fault in config.validate().err().unwrap_or_default() {
             let (subject, rule) = fault.split_once(": ").unwrap_or((fault.as_str(), ""));
@@ -115,8 +108,12 @@ fn market(r: &mut Reader<'_>) -> SimConfig {
 
 /// The account that trades.
 fn account(r: &mut Reader<'_>, config: &mut SimConfig) {
-    let api_key = r.text("api_key", "thunes-sim-key", "API key of the account");
-    let api_secret = r.text("api_secret", "thunes-sim-secret", "HMAC secret of the account");
+    let api_key = r
+        .secret("api_key", "thunes-sim-key", "API key of the account")
+        .unwrap_or_default();
+    let api_secret = r
+        .secret("api_secret", "thunes-sim-secret", "HMAC secret of the account")
+        .unwrap_or_default();
     let doc = "what the account begins with: ASSET=AMOUNT,…";
     let balances = r.parsed("balances", "USDT=100000", doc, parse_balances);
     if let Some(account) = config.accounts.first_mut() {
@@ -129,11 +126,6 @@ const COUNT_MAX: i64 = 1_000_000_000;
 
 fn whole(r: &mut Reader<'_>, key: &str, default: i64, most: i64, doc: &'static str) -> u64 {
     u64::try_from(r.integer(key, default, 0..=most, doc)).unwrap_or(0)
-}
-
-fn parse_addr(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "an address and port, such as 127.0.0.1:7110".to_owned())
 }
 
 fn parse_decimal(text: &str) -> Result<Decimal, String> {

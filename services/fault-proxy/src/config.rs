@@ -1,7 +1,6 @@
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use thunes_runtime::{ConfigFaults, KeyDoc, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Settings};
 
 use crate::domain::{LinkSpec, parse_links};
 
@@ -9,7 +8,7 @@ use crate::domain::{LinkSpec, parse_links};
 #[derive(Debug, Clone)]
 pub struct ProxyConfig {
     /// Where the admin API listens.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Whether the admin API and the links may listen on an address that is not loopback.
     pub plaintext: bool,
     /// Not used: the proxy keeps nothing.
@@ -24,15 +23,7 @@ impl ProxyConfig {
     /// Every fault of the section at once.
     pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
         let mut reader = settings.reader("proxy");
-        let listen = reader.parsed(
-            "listen",
-            "127.0.0.1:7113",
-            "Where the fault proxy's admin API listens.",
-            |text| {
-                text.parse()
-                    .map_err(|_| "an address and a port, such as 127.0.0.1:7113".to_owned())
-            },
-        );
+        let listen = reader.listen("listen", "127.0.0.1:7113", "Where the fault proxy's admin API listens.");
         let plaintext = reader.boolean(
             "plaintext",
             false,

@@ -17,6 +17,9 @@ use crate::domain::{Fault, Ledger, LinkSpec};
 pub const CONNECTIONS_MAX: u64 = 1024;
 /// How long the answer to a cut waits for the connections to end.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// How long a name that is to be listened at may stay unknown.
+const NAME_WITHIN: Duration = Duration::from_secs(10);
+const NAME_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause after an accept that failed, most likely for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -47,23 +50,23 @@ impl Drop for OpenConnection {
 }
 
 impl Link {
-    /// Listens for the link.
+    /// Listens for the link. A name is looked up again for some seconds: a container's own is known a moment after its start.
     ///
     /// # Errors
     /// When its address cannot be listened on, or must not.
     pub(crate) async fn bind(spec: LinkSpec, plaintext: bool) -> Result<(Arc<Self>, TcpListener), ProxyError> {
-        let failed = |source| ProxyError::listen(&spec.name, &spec.listen, source);
-        let addresses: Vec<SocketAddr> = lookup_host(&spec.listen).await.map_err(failed)?.collect();
-        if let Some(&address) = addresses.iter().find(|address| !address.ip().is_loopback())
-            && !plaintext
-        {
-            return Err(ProxyError::Plaintext {
-                link: spec.name,
-                address,
-            });
-        }
-        let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let begun = clock::instant();
+        let listener = loop {
+            match bind_once(&spec, plaintext).await {
+                Err(ProxyError::Listen { .. }) if spec.listens_at_a_name() && begun.elapsed() < NAME_WITHIN => {
+                    tokio::time::sleep(NAME_RETRY_INTERVAL).await;
+                }
+                ended => break ended?,
+            }
+        };
+        let address = listener
+            .local_addr()
+            .map_err(|source| ProxyError::listen(&spec.name, &spec.listen, source))?;
         let link = Arc::new(Self {
             spec,
             address,
@@ -181,4 +184,18 @@ impl Link {
         let open = OpenConnection::new(self);
         Some(Connection::accepted(Arc::clone(self), client, open, &mut ledger))
     }
+}
+
+async fn bind_once(spec: &LinkSpec, plaintext: bool) -> Result<TcpListener, ProxyError> {
+    let failed = |source| ProxyError::listen(&spec.name, &spec.listen, source);
+    let addresses: Vec<SocketAddr> = lookup_host(&spec.listen).await.map_err(failed)?.collect();
+    if let Some(&address) = addresses.iter().find(|address| !address.ip().is_loopback())
+        && !plaintext
+    {
+        return Err(ProxyError::Plaintext {
+            link: spec.name.clone(),
+            address,
+        });
+    }
+    TcpListener::bind(addresses.as_slice()).await.map_err(failed)
 }

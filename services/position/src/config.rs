@@ -1,14 +1,13 @@
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use thunes_runtime::{ConfigFaults, KeyDoc, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Settings};
 
 use crate::domain::Asset;
 
 /// The settings of section `[position]`.
 #[derive(Debug, Clone)]
 pub struct PositionConfig {
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Whether an address that is not loopback may be listened on.
     pub plaintext: bool,
     pub data_dir: PathBuf,
@@ -25,15 +24,7 @@ impl PositionConfig {
     pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
         let mut reader = settings.reader("position");
         let config = Self {
-            listen: reader.parsed(
-                "listen",
-                "127.0.0.1:7102",
-                "Where the position service listens.",
-                |text| {
-                    text.parse()
-                        .map_err(|_| "an address and a port, such as 127.0.0.1:7102".to_owned())
-                },
-            ),
+            listen: reader.listen("listen", "127.0.0.1:7102", "Where the position service listens."),
             plaintext: reader.boolean(
                 "plaintext",
                 false,

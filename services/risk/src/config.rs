@@ -1,8 +1,7 @@
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use thunes_runtime::{ConfigFaults, KeyDoc, Reader, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Reader, Settings};
 use thunes_types::{Decimal, Symbol, parse_positive};
 
 use crate::Limits;
@@ -11,7 +10,7 @@ use crate::domain::leases::LeaseRules;
 /// Settings of the risk service (`[risk]`).
 #[derive(Debug, Clone)]
 pub struct RiskConfig {
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     pub plaintext: bool,
     pub data_dir: PathBuf,
     pub position_url: String,
@@ -42,7 +41,7 @@ impl RiskConfig {
     pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
         let mut r = settings.reader("risk");
         let config = Self {
-            listen: r.parsed("listen", "127.0.0.1:7101", "address of the gRPC server", parse_addr),
+            listen: r.listen("listen", "127.0.0.1:7101", "address of the gRPC server"),
             plaintext: r.boolean(
                 "plaintext",
                 false,
@@ -81,7 +80,7 @@ impl RiskConfig {
             limits: read_limits(&mut r),
             telegram: TelegramConfig {
                 token: r
-                    .optional("telegram.token", "the bot's token; without it no alerts are sent")
+                    .secret("telegram.token", "", "the bot's token; without it no alerts are sent")
                     .map(SecretString::from),
                 chat_id: r.text("telegram.chat_id", "", "the chat that gets the alerts"),
                 base_url: r.text("telegram.base_url", "https://api.telegram.org", "the Bot API"),
@@ -165,11 +164,6 @@ fn read_limits(r: &mut Reader<'_>) -> Limits {
             "orders that look alike within this time are duplicates; 0 turns the check off",
         ),
     }
-}
-
-fn parse_addr(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "an address and port, such as 127.0.0.1:7101".to_owned())
 }
 
 fn parse_amount(text: &str) -> Result<Decimal, String> {

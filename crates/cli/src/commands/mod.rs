@@ -5,6 +5,7 @@ pub mod audit;
 pub mod config;
 pub mod drill;
 pub mod guard;
+pub mod health;
 pub mod kill_switch;
 pub mod measure;
 pub mod orders;
@@ -46,6 +47,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Drill(command) => drill::run(command, &context).await,
         Command::Guard(args) => guard::run(args, &context).await,
         Command::Measure(args) => measure::run(args, &context).await,
+        Command::Health(args) => health::run(args, &context).await,
         Command::Config(command) => config::run(command, &context),
     }
 }

@@ -1,9 +1,8 @@
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Args;
-use thunes_runtime::{LogFormat, Settings, init_telemetry, shutdown_on_signal};
+use thunes_runtime::{ListenAddress, LogFormat, Settings, init_telemetry, shutdown_on_signal};
 use thunes_supervisor::embedded::Service;
 
 use crate::call::Context;
@@ -14,9 +13,9 @@ pub struct ServeArgs {
     /// risk, position, audit, exchange-gateway, drill-orchestrator, exchange-sim, telegram-standin or fault-proxy.
     #[arg(value_parser = parse_service)]
     service: Service,
-    /// Where to listen, such as 127.0.0.1:7101.
+    /// Where to listen: an address or name and a port, such as 127.0.0.1:7101.
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
 }
 
 fn parse_service(name: &str) -> Result<Service, String> {

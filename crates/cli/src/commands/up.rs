@@ -86,7 +86,7 @@ fn plan(args: &UpArgs, context: &Context, settings: &Settings) -> anyhow::Result
     plan.seed = args.seed;
     plan.drill_orchestrator = !args.no_drills;
     let set = |section: &str, key: &str| settings.reader(section).optional(key, "").is_some();
-    if set("risk", "telegram.token") {
+    if set("risk", "telegram.token") || set("risk", "telegram.token_file") {
         plan.telegram = Telegram::External;
     }
     if set("gateway", "exchange.base_url") {
@@ -106,7 +106,7 @@ fn plan(args: &UpArgs, context: &Context, settings: &Settings) -> anyhow::Result
         }
         let (address, section) = (configured.listen(), service.section());
         ensure!(
-            address.ip().is_loopback(),
+            address.ip().is_some_and(|ip| ip.is_loopback()),
             Usage(format!(
                 "{section}.listen = {address}: `thunes up` runs everything on 127.0.0.1; leave it out, or run this service \
                  with `thunes serve {service}`"

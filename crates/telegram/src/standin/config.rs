@@ -1,11 +1,9 @@
-use std::net::SocketAddr;
-
-use thunes_runtime::{ConfigFaults, KeyDoc, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Settings};
 
 /// The settings of the stand-in (`[telegram]`).
 #[derive(Debug, Clone)]
 pub struct StandinConfig {
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Whether it may listen beyond this machine although nothing is encrypted.
     pub plaintext: bool,
 }
@@ -18,15 +16,7 @@ impl StandinConfig {
     pub fn read(settings: &Settings) -> Result<(Self, Vec<KeyDoc>), ConfigFaults> {
         let mut r = settings.reader("telegram");
         let config = Self {
-            listen: r.parsed(
-                "listen",
-                "127.0.0.1:7112",
-                "where the Telegram stand-in listens",
-                |text| {
-                    text.parse()
-                        .map_err(|_| "an address with a port, such as 127.0.0.1:7112".to_owned())
-                },
-            ),
+            listen: r.listen("listen", "127.0.0.1:7112", "where the Telegram stand-in listens"),
             plaintext: r.boolean(
                 "plaintext",
                 false,

@@ -41,7 +41,7 @@ impl Service {
     /// Starts the service and waits until it serves.
     pub async fn start(data_dir: &Path) -> Self {
         let config = config(data_dir);
-        let listening = thunes_rpc::bind("audit", config.listen, config.plaintext)
+        let listening = thunes_rpc::bind("audit", config.listen.clone(), config.plaintext)
             .await
             .expect("bind");
         let shutdown = CancellationToken::new();

@@ -28,6 +28,11 @@ pub struct LinkFault {
 }
 
 impl LinkSpec {
+    /// Whether LISTEN has to be looked up.
+    pub fn listens_at_a_name(&self) -> bool {
+        self.listen.parse::<SocketAddr>().is_err()
+    }
+
     /// Whether LISTEN is an address that only this machine reaches; `None` for a name, which tells when it is resolved.
     pub fn listens_on_loopback(&self) -> Option<bool> {
         let address: Result<SocketAddr, _> = self.listen.parse();

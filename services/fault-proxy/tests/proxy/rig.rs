@@ -123,7 +123,7 @@ impl Rig {
 
 pub fn config(admin: SocketAddr, links: Vec<LinkSpec>) -> ProxyConfig {
     ProxyConfig {
-        listen: admin,
+        listen: admin.into(),
         plaintext: false,
         data_dir: "unused".into(),
         links,
