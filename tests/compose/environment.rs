@@ -11,7 +11,7 @@ use thunes_testkit::{Calls, Said, Sim, until_ok};
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-use crate::docker::{compose_program, docker, finish, image, inspect, labelled, root};
+use crate::docker::{compose_program, docker, finish, image, inspect, labelled, root, try_docker};
 
 const PROJECT_PREFIX: &str = "thunes-test-";
 const PROJECT_LABEL: &str = "com.docker.compose.project";
@@ -271,7 +271,8 @@ async fn sweep() {
             let found = labelled(list, &label).await;
             if !found.is_empty() {
                 let found: Vec<&str> = found.iter().map(String::as_str).collect();
-                docker(&[remove, &found].concat()).await;
+                // Another run may sweep the same at this moment.
+                let _ = try_docker(&[remove, &found].concat()).await;
             }
         }
         println!("{project}: left behind by a test run that is gone; removed");
