@@ -75,12 +75,17 @@ fn assert_mounts(service: &str, container: &Value) {
         let at = mount["Destination"].as_str().unwrap_or_default();
         let writable = mount["RW"] == true;
         let good = match mount["Type"].as_str() {
-            Some("volume") => at == "/data" || at == "/run/guard" || (at.starts_with("/evidence/") && !writable),
+            Some("volume") if service == GUARD => ["/run/guard", "/var/lib/thunes/guard"].contains(&at),
+            Some("volume") => at == "/data" || (!writable && (at == "/run/guard" || at.starts_with("/evidence/"))),
             Some("bind") => at.starts_with("/run/secrets/") || (service == GUARD && at == "/var/run/docker.sock"),
             Some("tmpfs") => at == "/tmp",
             _ => false,
         };
         assert!(good, "{service}: {mount}");
+        assert!(
+            at != "/run/guard" || [GUARD, "drill-orchestrator"].contains(&service),
+            "{service}: {mount}"
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use thunes_testkit::{Calls, Said, Sim, until_ok};
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-use crate::docker::{compose_program, docker, finish, image, inspect, labelled, root};
+use crate::docker::{compose_program, docker, finish, image, inspect, labelled, root, try_docker};
 
 const PROJECT_PREFIX: &str = "thunes-test-";
 const PROJECT_LABEL: &str = "com.docker.compose.project";
@@ -33,6 +33,20 @@ pub const PUBLISHED: [(&str, u16); 6] = [
     ("THUNES_GATEWAY_PORT", 7104),
     ("THUNES_DRILL_PORT", 7105),
     ("THUNES_SIM_ADMIN_PORT", 7111),
+];
+
+/// What `up -d` starts when no profile is named.
+pub const SERVICES: [&str; 10] = [
+    "audit",
+    "container-guard",
+    "drill-orchestrator",
+    "exchange-gateway",
+    "exchange-proxy",
+    "exchange-sim",
+    "fault-proxy",
+    "position",
+    "risk",
+    "telegram-standin",
 ];
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -165,13 +179,6 @@ impl Compose {
         all
     }
 
-    /// The names of the services of `docker-compose.yml`, without those of profiles.
-    pub async fn services(&self) -> BTreeSet<String> {
-        let said = self.run(&["config", "--services"]).await;
-        said.assert_exit(0);
-        said.out.split_ascii_whitespace().map(str::to_owned).collect()
-    }
-
     pub fn label(&self) -> String {
         format!("{PROJECT_LABEL}={}", self.project)
     }
@@ -264,7 +271,8 @@ async fn sweep() {
             let found = labelled(list, &label).await;
             if !found.is_empty() {
                 let found: Vec<&str> = found.iter().map(String::as_str).collect();
-                docker(&[remove, &found].concat()).await;
+                // Another run may sweep the same at this moment.
+                let _ = try_docker(&[remove, &found].concat()).await;
             }
         }
         println!("{project}: left behind by a test run that is gone; removed");

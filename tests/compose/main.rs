@@ -5,6 +5,7 @@
 mod bounds;
 mod docker;
 mod environment;
+mod file;
 mod isolation;
 mod neighbours;
 mod operation;

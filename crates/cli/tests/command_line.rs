@@ -1,5 +1,6 @@
 //! The command line as a process, where no service is needed.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -63,6 +64,7 @@ fn help_names_every_command() {
         "audit",
         "reconcile",
         "drill",
+        "health",
         "config",
     ];
     for command in commands {
@@ -75,9 +77,57 @@ fn help_names_every_command() {
     }
 }
 
+/// Answers one HTTP request with `status`; gives the address.
+fn answers_once(status: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("address").to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request).expect("a request");
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").expect("answered");
+    });
+    address
+}
+
+#[test]
+fn health_exits_with_0_only_when_the_answer_is_ready() {
+    let ready = run(&["health", "--http", &format!("{}/admin/health", answers_once("200 OK"))]);
+    assert_exit(&ready, 0);
+    assert!(
+        stdout(&ready).ends_with("/admin/health is healthy\n"),
+        "{}",
+        stdout(&ready)
+    );
+
+    let nobody = nobody().replace("http://", "");
+    let busy = format!("{}/health", answers_once("503 Service Unavailable"));
+    let page = format!("{nobody}/health");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--http", &busy], "503 Service Unavailable"),
+        (&["--http", &page], "refused"),
+        (&["--grpc", &nobody], "does not take connections"),
+        (&["--unix", "no-such.sock"], "no-such.sock"),
+    ];
+    for (args, why) in cases {
+        let output = run(&[&["health"], args].concat());
+        assert_exit(&output, 1);
+        let error = stderr(&output);
+        assert!(
+            error.contains("is not healthy") && error.contains(why),
+            "{args:?}: {error}"
+        );
+        assert_eq!(error.lines().count(), 1, "a health log has room for one line: {error}");
+    }
+}
+
 #[test]
 fn wrong_usage_exits_with_2_and_says_what_is_right() {
     let wrong: &[(&[&str], &str)] = &[
+        (&["health"], "--grpc <HOST:PORT>"),
+        (&["health", "--grpc", "here"], "an address or name and a port"),
+        (&["health", "--grpc", "a:1", "--unix", "b"], "cannot be used with"),
+        (&["health", "--http", "http://a:1/b"], "without http:// before it"),
         (&[], "Usage"),
         (&["fly"], "unrecognized subcommand"),
         (&["serve", "riks"], "exchange-gateway"),
