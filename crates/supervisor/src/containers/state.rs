@@ -125,6 +125,7 @@ impl Container {
         let id = inspected.id.ok_or(lacks("Id"))?;
         let phase = phase_of(state.status, state.running, state.paused).ok_or(lacks("State.Status"))?;
         let service = config.labels.unwrap_or_default().remove(SERVICE_LABEL);
+        let asked = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
         let (networks, published) = network_state(&id, inspected.network_settings.unwrap_or_default());
         Ok(Self {
             service: service.ok_or(lacks("the compose service label"))?,
@@ -132,7 +133,7 @@ impl Container {
             phase,
             exit_code: state.exit_code.unwrap_or_default(),
             oom_killed: state.oom_killed.unwrap_or_default(),
-            health: health_of(state.health.and_then(|health| health.status)),
+            health: health_of(state.health.and_then(|health| health.status), &asked),
             started_at: state.started_at.unwrap_or_default(),
             finished_at: state.finished_at.unwrap_or_default(),
             networks,
@@ -173,8 +174,10 @@ fn phase_of(status: Option<ContainerStateStatusEnum>, running: Option<bool>, pau
     })
 }
 
-fn health_of(status: Option<HealthStatusEnum>) -> Health {
+/// `asked` is what the healthcheck runs; the engine says nothing of it before the first start.
+fn health_of(status: Option<HealthStatusEnum>, asked: &[String]) -> Health {
     match status {
+        None if !matches!(asked, [] | [_]) => Health::Starting,
         None | Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) => Health::Absent,
         Some(HealthStatusEnum::STARTING) => Health::Starting,
         Some(HealthStatusEnum::HEALTHY) => Health::Healthy,

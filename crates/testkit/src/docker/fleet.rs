@@ -189,6 +189,7 @@ impl Fleet {
             cmd: Some(spec.words.clone()),
             labels: Some(labels),
             env: Some(spec.env.clone()),
+            exposed_ports: spec.publish.map(|port| vec![format!("{port}/tcp")]),
             healthcheck: spec.healthcheck.then(healthy_by_itself),
             host_config: Some(HostConfig {
                 network_mode: first.map(|(network, _)| self.network_name(network)),
