@@ -39,7 +39,16 @@ pub struct KeyDoc {
 }
 
 /// Every section that a settings file can have.
-const SECTIONS: &[&str] = &["risk", "position", "audit", "gateway", "sim", "drill", "telegram"];
+const SECTIONS: &[&str] = &[
+    "risk",
+    "position",
+    "audit",
+    "gateway",
+    "sim",
+    "drill",
+    "telegram",
+    "telemetry",
+];
 
 /// Reads one section key by key, gathering every fault instead of stopping at the first.
 #[derive(Debug)]
@@ -75,7 +84,7 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    fn raw(&mut self, key: &str, default: &str, doc: &'static str) -> Option<String> {
+    pub(crate) fn raw(&mut self, key: &str, default: &str, doc: &'static str) -> Option<String> {
         let full = self.full(key);
         self.known.insert(full.clone());
         self.docs.push(KeyDoc {

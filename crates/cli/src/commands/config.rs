@@ -1,6 +1,6 @@
 use clap::Subcommand;
 use serde_json::json;
-use thunes_runtime::{KeyDoc, Settings};
+use thunes_runtime::{KeyDoc, Settings, TelemetryConfig};
 use thunes_supervisor::embedded::Service;
 
 use crate::call::Context;
@@ -24,10 +24,11 @@ pub fn run(command: ConfigCommand, context: &Context) -> anyhow::Result<u8> {
 
 fn check(context: &Context) -> anyhow::Result<()> {
     let settings = Settings::load(context.config.as_deref())?;
-    let sections: Vec<&str> = read_all(&Service::ALL, &settings)?
+    let mut sections: Vec<&str> = read_all(&Service::ALL, &settings)?
         .iter()
         .map(|(service, _)| service.section())
         .collect();
+    sections.push("telemetry");
     context.out.result(&json!({ "valid": true, "sections": sections }), || {
         format!("✅ The settings of all services can be used ({})", sections.join(", "))
     })
@@ -70,9 +71,15 @@ fn reference(context: &Context) -> anyhow::Result<()> {
     let settings = Settings::default();
     let mut text = HEAD.to_owned();
     let mut all = serde_json::Map::new();
+    let mut sections = Vec::new();
     for service in Service::ALL {
         let (_, docs) = Configured::read(service, &settings)?;
-        text += &section(service, &docs);
+        sections.push((service.section(), service.name(), docs));
+    }
+    let (_, docs) = TelemetryConfig::read(&settings)?;
+    sections.push(("telemetry", "every process", docs));
+    for (name, whose, docs) in sections {
+        text += &section(name, whose, &docs);
         let keys: Vec<_> = docs
             .iter()
             .map(|doc| {
@@ -80,16 +87,13 @@ fn reference(context: &Context) -> anyhow::Result<()> {
                 json!({ "key": doc.key, "variable": variable, "default": doc.default, "doc": doc.doc })
             })
             .collect();
-        all.insert(service.section().to_owned(), keys.into());
+        all.insert(name.to_owned(), keys.into());
     }
     context.out.result(&all, || text)
 }
 
-fn section(service: Service, docs: &[KeyDoc]) -> String {
-    let mut text = format!(
-        "\n## `[{}]`: {service}\n\n| key | default | meaning |\n|---|---|---|\n",
-        service.section()
-    );
+fn section(name: &str, whose: &str, docs: &[KeyDoc]) -> String {
+    let mut text = format!("\n## `[{name}]`: {whose}\n\n| key | default | meaning |\n|---|---|---|\n");
     for doc in docs {
         let default = if doc.default.is_empty() {
             String::new()
