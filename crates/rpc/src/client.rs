@@ -1,12 +1,8 @@
 use std::time::Duration;
 
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
-use crate::Propagate;
-
-/// A channel that passes the caller's trace on. It connects when it is first used and again after every loss.
-pub type Client = InterceptedService<Channel, Propagate>;
+use crate::trace::Client;
 
 /// The address of a peer is not a URL.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +27,14 @@ pub fn connect(url: &str) -> Result<Client, ClientError> {
         url: url.to_owned(),
         source,
     })?;
+    let authority = endpoint.uri().authority().map(ToString::to_string).unwrap_or_default();
     let channel = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .connect_lazy();
-    Ok(InterceptedService::new(channel, Propagate))
+    Ok(Client::new(channel, authority))
 }
 
 /// A request with a deadline, which the server sees and keeps too.
