@@ -62,7 +62,7 @@ impl Traced {
     /// Ends the trace and sends it.
     pub async fn end(self, exit: &anyhow::Result<u8>) {
         match exit {
-            Ok(code) => self.span.record("exit_code", *code),
+            Ok(code) => self.span.record("exit_code", i64::from(*code)),
             Err(_) => self.span.record("otel.status_code", "ERROR"),
         };
         drop(self.span);

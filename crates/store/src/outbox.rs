@@ -7,7 +7,7 @@ use sqlx::{Sqlite, Transaction};
 use thunes_proto::audit::v1::audit_service_client::AuditServiceClient;
 use thunes_proto::audit::v1::{AppendEventsRequest, NewEvent};
 use thunes_rpc::{Client, deadline};
-use thunes_runtime::clock;
+use thunes_runtime::{clock, current_trace_id, current_traceparent};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -32,18 +32,28 @@ pub struct OutboxEvent {
     pub reason: String,
     pub actor: String,
     pub trace_id: String,
+    /// Of the span in which it happened; absent in rows of older versions.
+    #[serde(default)]
+    pub traceparent: String,
     pub payload: serde_json::Value,
     pub occurred_at_ms: i64,
 }
 
 impl OutboxEvent {
-    /// An event that happens now, in the present trace.
+    /// An event that happens now, in the present trace. What happens outside every trace begins one.
     pub fn now(event_type: &str, reason: &str, actor: &str, payload: serde_json::Value) -> Self {
+        let span = if current_trace_id().is_empty() {
+            tracing::info_span!(parent: None, "event", otel.name = event_type)
+        } else {
+            tracing::Span::none()
+        };
+        let _happening = span.enter();
         Self {
             event_type: event_type.to_owned(),
             reason: reason.to_owned(),
             actor: actor.to_owned(),
-            trace_id: thunes_runtime::current_trace_id(),
+            trace_id: current_trace_id(),
+            traceparent: current_traceparent(),
             payload,
             occurred_at_ms: clock::now_ms(),
         }
@@ -155,6 +165,7 @@ impl Outbox {
             payload_json: event.payload.to_string(),
             occurred_at_ms: event.occurred_at_ms,
             producer_seq: *seq,
+            traceparent: event.traceparent.clone(),
         };
         AppendEventsRequest {
             producer: self.producer.to_owned(),
