@@ -28,6 +28,9 @@ pub fn metrics_text() -> String {
         .unwrap_or_default()
 }
 
+/// Takes one value with its labels.
+pub type Observe<'a> = dyn FnMut(f64, &[(&'static str, &str)]) + 'a;
+
 /// A figure that is read when somebody looks. None: it is not known, and does not show. `read` must not wait.
 pub fn gauge(
     name: &'static str,
@@ -47,12 +50,14 @@ pub fn gauges(
     name: &'static str,
     unit: &'static str,
     meaning: &'static str,
-    read: impl Fn(&mut dyn FnMut(f64, &[KeyValue])) + Send + Sync + 'static,
+    read: impl Fn(&mut Observe<'_>) + Send + Sync + 'static,
 ) {
     let observe = move |instrument: &dyn AsyncInstrument<f64>| {
         read(&mut |value, labels| {
-            let mut all = vec![KeyValue::new("service", process_name())];
-            all.extend_from_slice(labels);
+            let own = labels
+                .iter()
+                .map(|(key, value)| KeyValue::new(*key, (*value).to_owned()));
+            let all: Vec<KeyValue> = own.chain([KeyValue::new("service", process_name())]).collect();
             instrument.observe(value, &all);
         });
     };
@@ -62,4 +67,20 @@ pub fn gauges(
         .with_description(meaning)
         .with_callback(observe)
         .build();
+}
+
+/// 1 or 0, as metrics say yes and no.
+pub fn flag(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}
+
+/// Whole numbers as metrics have them.
+pub fn whole(number: i64) -> f64 {
+    // Exact up to 2^53, which no count of ours reaches.
+    number as f64
+}
+
+/// Milliseconds in the unit of metrics.
+pub fn seconds(ms: i64) -> f64 {
+    whole(ms) / 1000.0
 }
