@@ -171,13 +171,18 @@ async fn wrong_requests_name_the_field_and_change_nothing() {
     assert_field(
         "fills",
         "fills",
-        position.record_fills(RecordFillsRequest { fills: vec![] }).await,
+        position.record_fills(RecordFillsRequest::default()).await,
     );
     let fills = vec![Fill::default(); 501];
     assert_field(
         "fills",
         "fills",
-        position.record_fills(RecordFillsRequest { fills }).await,
+        position
+            .record_fills(RecordFillsRequest {
+                fills,
+                ..Default::default()
+            })
+            .await,
     );
     let mut audit = cluster.calls.audit.clone();
     let page = QueryEventsRequest {

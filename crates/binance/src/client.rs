@@ -7,8 +7,9 @@ use reqwest::{Method, Request, Response, Url};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use thunes_runtime::clock;
+use thunes_runtime::{clock, current_trace_id};
 use thunes_types::Symbol;
+use tracing::Instrument;
 
 use crate::classify::{RawAnswer, classify};
 use crate::encode::Params;
@@ -190,10 +191,21 @@ impl BinanceClient {
             Ok(request) => request,
             Err(why) => return Outcome::NotSent { why },
         };
-        match self.http.execute(request).await {
-            Ok(response) => self.read(response).await,
-            Err(error) => ending_of_error(error),
+        let span = call_span(&request);
+        let answered = async {
+            match self.http.execute(request).await {
+                Ok(response) => {
+                    tracing::Span::current().record("http.response.status_code", i64::from(response.status().as_u16()));
+                    self.read(response).await
+                }
+                Err(error) => ending_of_error(error),
+            }
+        };
+        let outcome = answered.instrument(span.clone()).await;
+        if matches!(outcome, Outcome::NotSent { .. } | Outcome::Unknown(_)) {
+            span.record("otel.status_code", "ERROR");
         }
+        outcome
     }
 
     /// GET and DELETE carry their parameters in the query, POST in the body.
@@ -248,6 +260,24 @@ impl BinanceClient {
             self.used_weight_1m.store(weight, Ordering::Relaxed);
         }
     }
+}
+
+/// A span for what a traced call asks of the exchange; the exchange hears nothing of it. Without the query and the body:
+/// they hold the signature. Questions that nobody asked for (prices, the clock) are not traced.
+fn call_span(request: &Request) -> tracing::Span {
+    if current_trace_id().is_empty() {
+        return tracing::Span::none();
+    }
+    tracing::info_span!(
+        "exchange",
+        otel.name = format!("{} {}", request.method(), request.url().path()),
+        otel.kind = "client",
+        otel.status_code = tracing::field::Empty,
+        http.request.method = request.method().as_str(),
+        http.response.status_code = tracing::field::Empty,
+        url.path = request.url().path(),
+        server.address = request.url().host_str(),
+    )
 }
 
 fn accepted_base_url(text: &str) -> Result<String, ClientError> {

@@ -8,11 +8,12 @@ mod output;
 mod peers;
 mod services;
 mod show;
+mod traced;
 mod trade_loop;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::Cli;
 
@@ -22,19 +23,21 @@ fn main() -> ExitCode {
         eprintln!("error: this process cannot be bound to its supervisor: {error}");
         return ExitCode::from(failure::EXIT_FAILED);
     }
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let path = traced::command_path(&matches);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let json = cli.global.json;
-    match run(cli) {
+    match run(cli, &path) {
         Ok(exit) => ExitCode::from(exit),
         Err(error) => ExitCode::from(failure::report(&error, json)),
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<u8> {
+fn run(cli: Cli, path: &str) -> anyhow::Result<u8> {
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let exit = runtime.block_on(commands::run(cli));
+    let exit = runtime.block_on(commands::run(cli, path));
     // A blocking read of standard input or a slow disk must not hold the process.
     runtime.shutdown_background();
     exit

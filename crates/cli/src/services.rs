@@ -8,7 +8,7 @@ use thunes_fault_proxy::ProxyConfig;
 use thunes_gateway::GatewayConfig;
 use thunes_position::PositionConfig;
 use thunes_risk::RiskConfig;
-use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Settings};
+use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Settings, TelemetryConfig};
 use thunes_supervisor::embedded::Service;
 use thunes_telegram::StandinConfig;
 use tokio::net::TcpListener;
@@ -114,24 +114,28 @@ impl Configured {
     }
 }
 
-/// The settings of several services.
+/// The settings of several services; those of telemetry are looked at too, since every process reads them.
 ///
 /// # Errors
 /// Every fault of all of them at once.
 pub fn read_all(services: &[Service], settings: &Settings) -> Result<Vec<(Service, Configured)>, ConfigFaults> {
     let mut all = Vec::new();
     let mut faulty: Option<ConfigFaults> = None;
+    let mut note = |faults: ConfigFaults| match &mut faulty {
+        // A section that does not exist is seen by every reader.
+        Some(known) => known
+            .faults
+            .extend(faults.faults.into_iter().filter(|f| !f.key.starts_with('['))),
+        none => *none = Some(faults),
+    };
     for &service in services {
-        match (Configured::read(service, settings), &mut faulty) {
-            (Ok((configured, _)), _) => all.push((service, configured)),
-            (Err(faults), Some(known)) => {
-                // A section that does not exist is seen by every service.
-                known
-                    .faults
-                    .extend(faults.faults.into_iter().filter(|f| !f.key.starts_with('[')));
-            }
-            (Err(faults), none) => *none = Some(faults),
+        match Configured::read(service, settings) {
+            Ok((configured, _)) => all.push((service, configured)),
+            Err(faults) => note(faults),
         }
+    }
+    if let Err(faults) = TelemetryConfig::read(settings) {
+        note(faults);
     }
     faulty.map_or(Ok(all), Err)
 }

@@ -1,13 +1,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
-use crate::Propagate;
-
-/// A channel that passes the caller's trace on. It connects when it is first used and again after every loss.
-pub type Client = InterceptedService<Channel, Propagate>;
+use crate::trace::Client;
 
 /// The address of a peer is not a URL.
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +28,14 @@ pub fn connect(url: &str) -> Result<Client, ClientError> {
         url: url.to_owned(),
         source,
     })?;
+    let authority = endpoint.uri().authority().map(ToString::to_string).unwrap_or_default();
     let channel = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .connect_lazy();
-    Ok(InterceptedService::new(channel, Propagate))
+    Ok(Client::new(channel, authority))
 }
 
 /// Prepares a client for the peer at the Unix socket `path`.

@@ -8,7 +8,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
 
-use crate::TraceLayer;
+use crate::{METRICS_PATH, TraceLayer, metrics_route};
 
 /// Largest message that a server takes.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -29,7 +29,8 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves `routes` with health, reflection (v1 and v1alpha), traces and bounds until `shutdown`, then drains.
+/// Serves `routes` with health, reflection (v1 and v1alpha), traces, metrics (`GET /metrics`) and bounds until `shutdown`, then
+/// drains.
 /// `services` are the full names of the gRPC services, which health reports as SERVING.
 ///
 /// # Errors
@@ -70,8 +71,11 @@ where
     };
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let routes = routes.add_service(health_service).add_service(v1).add_service(v1alpha);
+    let routes = Routes::from(routes.into_axum_router().route(METRICS_PATH, metrics_route()));
     let drained = shutdown.clone();
     let server = Server::builder()
+        // What scrapes metrics speaks HTTP/1.
+        .accept_http1(true)
         .timeout(CALL_TIMEOUT)
         .concurrency_limit_per_connection(CALLS_PER_CONNECTION_MAX)
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))

@@ -1,4 +1,4 @@
-//! What every process needs: a clock, settings, logs and traces, an orderly end.
+//! What every process needs: a clock, settings, logs, traces and metrics, an orderly end.
 
 pub mod clock;
 mod listen;
@@ -11,4 +11,8 @@ pub use listen::{ListenAddress, ListenAddressError};
 pub use reader::{ConfigFaults, Fault, KeyDoc, Reader};
 pub use settings::{Settings, SettingsError};
 pub use shutdown::shutdown_on_signal;
-pub use telemetry::{LogFormat, current_trace_id, init_telemetry};
+pub use telemetry::{
+    LogFormat, METRICS_CONTENT_TYPE, Observe, Telemetry, TelemetryConfig, TelemetryError, continue_trace,
+    current_trace_id, current_traceparent, flag, gauge, gauges, init_telemetry, init_traces, meter, metrics_text,
+    process_name, seconds, trace_id_of, whole,
+};

@@ -42,7 +42,16 @@ pub struct KeyDoc {
 
 /// Every section that a settings file can have.
 const SECTIONS: &[&str] = &[
-    "risk", "position", "audit", "gateway", "sim", "drill", "telegram", "proxy", "guard",
+    "risk",
+    "position",
+    "audit",
+    "gateway",
+    "sim",
+    "drill",
+    "telegram",
+    "proxy",
+    "guard",
+    "telemetry",
 ];
 
 /// A longer file is no secret but something that was named by mistake.
@@ -82,7 +91,7 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    fn raw(&mut self, key: &str, default: &str, doc: &'static str) -> Option<String> {
+    pub(crate) fn raw(&mut self, key: &str, default: &str, doc: &'static str) -> Option<String> {
         let full = self.full(key);
         self.known.insert(full.clone());
         self.docs.push(KeyDoc {

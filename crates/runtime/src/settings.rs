@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::Reader;
+use crate::telemetry::OTLP_ENDPOINT_ENV;
 
 /// Settings as given: a TOML file, then `THUNES_…` environment variables, then flags; the later one wins.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +32,7 @@ impl Settings {
     /// When the file cannot be read or is not TOML.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         let environment = std::env::vars()
-            .filter(|(name, _)| name.starts_with(Self::ENV_PREFIX))
+            .filter(|(name, _)| name.starts_with(Self::ENV_PREFIX) || name == OTLP_ENDPOINT_ENV)
             .collect();
         let mut settings = Self {
             environment,

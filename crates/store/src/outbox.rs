@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use sqlx::{Sqlite, Transaction};
 use thunes_proto::audit::v1::audit_service_client::AuditServiceClient;
 use thunes_proto::audit::v1::{AppendEventsRequest, NewEvent};
 use thunes_rpc::{Client, deadline};
-use thunes_runtime::clock;
+use thunes_runtime::{clock, current_trace_id, current_traceparent, gauge, seconds, whole};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,8 @@ const REASON_MAX: usize = 512;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
+/// How often metrics learn how much waits.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An audit event that waits in the outbox.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,18 +34,28 @@ pub struct OutboxEvent {
     pub reason: String,
     pub actor: String,
     pub trace_id: String,
+    /// Of the span in which it happened; absent in rows of older versions.
+    #[serde(default)]
+    pub traceparent: String,
     pub payload: serde_json::Value,
     pub occurred_at_ms: i64,
 }
 
 impl OutboxEvent {
-    /// An event that happens now, in the present trace.
+    /// An event that happens now, in the present trace. What happens outside every trace begins one.
     pub fn now(event_type: &str, reason: &str, actor: &str, payload: serde_json::Value) -> Self {
+        let span = if current_trace_id().is_empty() {
+            tracing::info_span!(parent: None, "event", otel.name = event_type)
+        } else {
+            tracing::Span::none()
+        };
+        let _happening = span.enter();
         Self {
             event_type: event_type.to_owned(),
             reason: reason.to_owned(),
             actor: actor.to_owned(),
-            trace_id: thunes_runtime::current_trace_id(),
+            trace_id: current_trace_id(),
+            traceparent: current_traceparent(),
             payload,
             occurred_at_ms: clock::now_ms(),
         }
@@ -79,6 +91,16 @@ pub struct Outbox {
     /// The service's name, as audit's lines show it.
     producer: &'static str,
     wake: Arc<Notify>,
+    /// How much waited when it was last counted, for metrics: they must not ask the database.
+    level: Arc<Mutex<Option<Level>>>,
+}
+
+/// What waits in the outbox.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    depth: i64,
+    /// UTC, milliseconds; None when nothing waits.
+    oldest_ms: Option<i64>,
 }
 
 impl Outbox {
@@ -87,6 +109,7 @@ impl Outbox {
             database,
             producer,
             wake: Arc::new(Notify::new()),
+            level: Arc::default(),
         }
     }
 
@@ -119,11 +142,34 @@ impl Outbox {
     /// # Errors
     /// When the database fails.
     pub async fn status(&self) -> Result<OutboxStatus, StoreError> {
-        let (depth, oldest): (i64, Option<i64>) = sqlx::query_as("SELECT COUNT(*), MIN(created_ms) FROM outbox")
+        let (depth, oldest_ms): (i64, Option<i64>) = sqlx::query_as("SELECT COUNT(*), MIN(created_ms) FROM outbox")
             .fetch_one(&self.database.pool)
             .await?;
-        let oldest_age_ms = oldest.map_or(0, |at| (clock::now_ms() - at).max(0));
-        Ok(OutboxStatus { depth, oldest_age_ms })
+        let level = Level { depth, oldest_ms };
+        *self.level() = Some(level);
+        Ok(OutboxStatus {
+            depth,
+            oldest_age_ms: level.oldest_age_ms(),
+        })
+    }
+
+    fn level(&self) -> MutexGuard<'_, Option<Level>> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show_metrics(&self) {
+        let level = self.clone();
+        gauge(
+            "thunes_outbox_depth",
+            "{event}",
+            "Events that audit does not have yet",
+            move || (*level.level()).map(|level| whole(level.depth)),
+        );
+        let level = self.clone();
+        let meaning = "Age of the oldest event that audit does not have yet; 0 when there is none";
+        gauge("thunes_outbox_oldest_age_seconds", "s", meaning, move || {
+            (*level.level()).map(|level| seconds(level.oldest_age_ms()))
+        });
     }
 
     async fn waiting(&self) -> Result<Vec<(i64, OutboxEvent)>, StoreError> {
@@ -155,6 +201,7 @@ impl Outbox {
             payload_json: event.payload.to_string(),
             occurred_at_ms: event.occurred_at_ms,
             producer_seq: *seq,
+            traceparent: event.traceparent.clone(),
         };
         AppendEventsRequest {
             producer: self.producer.to_owned(),
@@ -182,6 +229,12 @@ impl Outbox {
     }
 }
 
+impl Level {
+    fn oldest_age_ms(self) -> i64 {
+        self.oldest_ms.map_or(0, |at| (clock::now_ms() - at).max(0))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum DeliveryError {
     #[error("audit did not take the events: {0}")]
@@ -195,14 +248,20 @@ pub async fn run_outbox(outbox: Outbox, audit: Client, shutdown: CancellationTok
     let mut audit = AuditServiceClient::new(audit);
     let mut pause = RETRY_MIN;
     let mut failing = false;
+    let mut counted: Option<std::time::Instant> = None;
+    outbox.show_metrics();
     loop {
+        // Not after each batch: under load there is one every few milliseconds.
+        if counted.is_none_or(|at| at.elapsed() >= COUNT_INTERVAL) {
+            counted = outbox.status().await.ok().map(|_| clock::instant());
+        }
         let wait = match outbox.deliver(&mut audit).await {
             Ok(delivered) => {
                 if failing {
                     tracing::info!(producer = outbox.producer, "audit takes events again");
                 }
                 (failing, pause) = (false, RETRY_MIN);
-                if delivered { Duration::ZERO } else { RETRY_MAX }
+                if delivered { Duration::ZERO } else { COUNT_INTERVAL }
             }
             Err(error) => {
                 if !failing {

@@ -234,7 +234,13 @@ impl Calls {
     }
 
     pub async fn record_fills(&self, fills: Vec<Fill>) -> Result<position::RecordFillsResponse, Status> {
-        let request = deadline(position::RecordFillsRequest { fills }, ASK);
+        let request = deadline(
+            position::RecordFillsRequest {
+                fills,
+                ..Default::default()
+            },
+            ASK,
+        );
         Ok(self.position.clone().record_fills(request).await?.into_inner())
     }
 

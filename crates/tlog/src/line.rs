@@ -45,6 +45,8 @@ pub struct Body {
     bytes: Vec<u8>,
     /// Where the part begins that does not depend on when the event was taken.
     after_ts: usize,
+    /// Where the trace id stands, with its key.
+    trace: std::ops::Range<usize>,
 }
 
 impl Body {
@@ -52,13 +54,15 @@ impl Body {
         &self.bytes
     }
 
-    /// What the event says: all of it, or without the time and the id that stands before it.
-    pub fn said(&self, with_ts: bool) -> &[u8] {
-        if with_ts {
-            &self.bytes
-        } else {
-            &self.bytes[self.after_ts..]
+    /// What the event says: all of it, or without the time (and the id that stands before it), or without the trace id.
+    pub fn said(&self, with_ts: bool, with_trace: bool) -> Vec<u8> {
+        let begin = if with_ts { 0 } else { self.after_ts };
+        let mut said = self.bytes[begin..self.trace.start].to_vec();
+        if with_trace {
+            said.extend_from_slice(&self.bytes[self.trace.clone()]);
         }
+        said.extend_from_slice(&self.bytes[self.trace.end..]);
+        said
     }
 }
 
@@ -94,11 +98,11 @@ impl Entry {
         field("event_type", &self.event_type);
         field("reason", &self.reason);
         field("actor", &self.actor);
-        field("service", &self.service);
-        field("trace_id", &self.trace_id);
+        let service_end = field("service", &self.service);
+        let trace = service_end..field("trace_id", &self.trace_id);
         bytes.extend_from_slice(b",\"payload\":");
         bytes.extend_from_slice(self.payload.as_str().as_bytes());
-        Body { bytes, after_ts }
+        Body { bytes, after_ts, trace }
     }
 }
 

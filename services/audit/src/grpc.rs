@@ -5,15 +5,16 @@ use std::sync::Arc;
 use thunes_proto::audit::v1::audit_service_server::AuditService;
 use thunes_proto::audit::v1::{
     AppendEventsRequest, AppendEventsResponse, Appended, Event, GetAuditStatusRequest, GetAuditStatusResponse,
-    QueryEventsRequest, QueryEventsResponse, TailEventsRequest, TailEventsResponse,
+    NewEvent, QueryEventsRequest, QueryEventsResponse, TailEventsRequest, TailEventsResponse,
 };
 use thunes_rpc::{invalid, refusal};
-use thunes_runtime::clock;
+use thunes_runtime::{clock, continue_trace, current_trace_id};
 use thunes_types::{FieldError, ReasonCode};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
+use tracing::Span;
 
 use crate::domain::offer::read_offer;
 use crate::domain::page::Query;
@@ -45,16 +46,34 @@ impl AuditApi {
     }
 }
 
+/// The writing of one event, in the trace in which it happened: events come in batches, long after their calls.
+fn append_span(event: &NewEvent) -> Span {
+    let span = tracing::info_span!(
+        "audit.append",
+        event_type = %event.event_type,
+        producer = %event.service,
+        audit.seq = tracing::field::Empty,
+        audit.duplicate = tracing::field::Empty,
+    );
+    continue_trace(&span, &event.traceparent);
+    span
+}
+
 #[tonic::async_trait]
 impl AuditService for AuditApi {
     async fn append_events(
         &self,
         request: Request<AppendEventsRequest>,
     ) -> Result<Response<AppendEventsResponse>, Status> {
-        let offer = read_offer(request.get_ref(), clock::now_ms(), &mut || {
+        let offer = read_offer(request.get_ref(), clock::now_ms(), &current_trace_id(), &mut || {
             uuid::Uuid::new_v4().to_string()
         })?;
+        let spans: Vec<Span> = request.get_ref().events.iter().map(append_span).collect();
         let logged = self.queue.append(offer).await?;
+        for (span, logged) in spans.iter().zip(&logged) {
+            span.record("audit.seq", i64::try_from(logged.seq).unwrap_or(i64::MAX));
+            span.record("audit.duplicate", logged.duplicate);
+        }
         Ok(Response::new(AppendEventsResponse {
             appended: logged.into_iter().map(appended).collect(),
         }))

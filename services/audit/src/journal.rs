@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use thunes_runtime::clock;
+use thunes_runtime::{clock, current_trace_id};
 use thunes_store::failpoint::{Action, pass};
 use thunes_tlog::{
     Batch, Body, LeafHash, Line, LogPaths, LogReader, LogWriter, MarkState, Opened, Origin, Place, RecoveryReport,
@@ -76,7 +76,9 @@ impl Journal {
 
     /// Writes the events of a start.
     fn report(&mut self, report: &RecoveryReport, files: &[String], last: Option<&Origin>) -> Result<(), AuditError> {
-        let now_ms = clock::now_ms();
+        let span = tracing::info_span!(parent: None, "audit.start");
+        let _start = span.enter();
+        let (now_ms, trace_id) = (clock::now_ms(), current_trace_id());
         let mark = match report.mark {
             MarkState::Good(_) => "good",
             MarkState::Missing => "missing",
@@ -99,12 +101,12 @@ impl Journal {
         let mut draft = self.draft();
         // Every file that no event tells of yet: a start may have died between setting it aside and telling.
         for file in files {
-            self.place_once(&mut draft, own::quarantined(file, now_ms))?;
+            self.place_once(&mut draft, own::quarantined(file, &trace_id, now_ms))?;
         }
         let id = uuid::Uuid::new_v4().to_string();
         self.place(
             &mut draft,
-            own::started(id, report.last_seq, mark, report.kept_after_mark, now_ms),
+            own::started(id, report.last_seq, mark, report.kept_after_mark, &trace_id, now_ms),
         )?;
         let batch = self.writer.append(draft.batch)?;
         tracing::info!(
@@ -159,8 +161,10 @@ impl Journal {
         let mut logged = match known {
             Ok(known) => known,
             Err(Denied::Conflict(conflict)) => {
+                let span = tracing::info_span!(parent: None, "audit.conflict");
+                let _found = span.enter();
                 tracing::error!(?conflict, "a producer contradicts itself");
-                self.place_once(draft, own::conflict(&conflict, clock::now_ms()))?;
+                self.place_once(draft, own::conflict(&conflict, &current_trace_id(), clock::now_ms()))?;
                 return Ok(Err(Denied::Conflict(conflict)));
             }
             Err(denied) => return Ok(Err(denied)),
@@ -204,7 +208,7 @@ impl Journal {
                         incarnation: incarnation.clone(),
                         producer_seq: *producer_seq,
                         seq,
-                        offered_sha256: hex::encode(Sha256::digest(event.body.said(event.ts_given))),
+                        offered_sha256: hex::encode(Sha256::digest(event.body.said(event.ts_given, event.trace_given))),
                     })));
                 }
             }
@@ -252,7 +256,7 @@ impl Journal {
                 (read.line.body(), LeafHash::of(read.raw.as_bytes()))
             }
         };
-        let same = body.said(event.ts_given) == event.body.said(event.ts_given);
+        let same = body.said(event.ts_given, event.trace_given) == event.body.said(event.ts_given, event.trace_given);
         Ok(same.then(|| Logged {
             seq,
             event_id: event.origin.to_string(),

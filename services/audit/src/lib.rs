@@ -5,6 +5,7 @@ mod domain;
 mod error;
 mod grpc;
 mod journal;
+mod metrics;
 mod service;
 mod tasks;
 mod trail;

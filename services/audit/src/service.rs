@@ -6,6 +6,7 @@ use tonic::service::Routes;
 
 use crate::grpc::AuditApi;
 use crate::journal::Journal;
+use crate::metrics::show_metrics;
 use crate::tasks::{Queue, write_loop};
 use crate::{AuditConfig, AuditError};
 
@@ -20,6 +21,7 @@ pub async fn serve(config: AuditConfig, listener: TcpListener, shutdown: Cancell
     let data_dir = config.data_dir.clone();
     let journal = spawn_blocking(move || Journal::start(&data_dir)).await??;
     let trail = journal.trail();
+    show_metrics(&trail);
     let (queue, commands) = Queue::new(config.queue_max);
     // The writer ends the service when it fails.
     let stop = shutdown.child_token();

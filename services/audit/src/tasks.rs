@@ -247,7 +247,7 @@ mod tests {
             events: vec![event; 20],
             ..Default::default()
         };
-        read_offer(&request, 0, &mut || "id".to_owned()).expect("valid")
+        read_offer(&request, 0, "", &mut || "id".to_owned()).expect("valid")
     }
 
     #[tokio::test]

@@ -2,8 +2,10 @@
 //! file, so that no reader, however slow, holds up the writer or misses a line.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use thunes_runtime::clock;
 use thunes_tlog::{Head, Line, LogReader, ReadError};
 use tokio::sync::watch;
 
@@ -15,6 +17,7 @@ use crate::domain::page::{PAGE_BYTES_MAX, Query};
 const LOOK_SLOTS_MAX: usize = 65_536;
 /// Lines that a tail reads at once.
 const RUN_LINES_MAX: u64 = 64;
+const LAG_UNKNOWN: i64 = -1;
 
 #[derive(Debug)]
 pub(crate) struct Trail {
@@ -23,6 +26,8 @@ pub(crate) struct Trail {
     reader: LogReader,
     pub(crate) path: PathBuf,
     pub(crate) quarantined_batches: u64,
+    /// Of the latest commit: from the time of its oldest event to its being durable.
+    lag_ms: AtomicI64,
 }
 
 /// A line as it stands in the file.
@@ -40,12 +45,19 @@ impl Trail {
             reader,
             path,
             quarantined_batches,
+            lag_ms: AtomicI64::new(LAG_UNKNOWN),
         }
     }
 
     /// The durable end.
     pub(crate) fn head(&self) -> Head {
         *self.head.borrow()
+    }
+
+    /// How old the oldest event of the latest commit was when it became durable; None before the first.
+    pub(crate) fn lag_ms(&self) -> Option<i64> {
+        let lag_ms = self.lag_ms.load(Ordering::Relaxed);
+        (lag_ms != LAG_UNKNOWN).then_some(lag_ms)
     }
 
     /// Wakes when the durable end moves.
@@ -64,6 +76,10 @@ impl Trail {
             for (place, event) in lines {
                 index.push(place, &event.event_type, &event.service, event.ts_ms);
             }
+        }
+        if let Some(oldest_ms) = lines.iter().map(|(_, event)| event.ts_ms).min() {
+            let lag_ms = (clock::now_ms() - oldest_ms).max(0);
+            self.lag_ms.store(lag_ms, Ordering::Relaxed);
         }
         self.head.send_replace(head);
     }

@@ -15,6 +15,7 @@ use crate::config::GatewayConfig;
 use crate::domain::fence::Gate;
 use crate::domain::filters::SymbolRules;
 use crate::error::GatewayError;
+use crate::metrics::Figures;
 use crate::store::OrderRow;
 
 /// The gateway without its wires.
@@ -22,6 +23,7 @@ pub(crate) struct Engine {
     pub config: GatewayConfig,
     pub database: Database,
     pub outbox: Outbox,
+    pub figures: Figures,
     pub exchange: BinanceClient,
     pub risk: RiskServiceClient<Client>,
     pub position: PositionServiceClient<Client>,
@@ -58,6 +60,7 @@ impl Engine {
         config: GatewayConfig,
         database: Database,
         outbox: Outbox,
+        figures: Figures,
         exchange: BinanceClient,
         risk: RiskServiceClient<Client>,
         position: PositionServiceClient<Client>,
@@ -67,6 +70,7 @@ impl Engine {
             config,
             database,
             outbox,
+            figures,
             exchange,
             risk,
             position,

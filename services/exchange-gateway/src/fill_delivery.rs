@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use thunes_proto::position::v1::RecordFillsRequest;
 use thunes_rpc::deadline;
+use thunes_runtime::continue_trace;
 use thunes_store::{begin_write, failpoint};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::engine::Engine;
 use crate::error::GatewayError;
@@ -53,6 +55,12 @@ pub(crate) async fn deliver_fills(engine: Arc<Engine>, shutdown: CancellationTok
     }
 }
 
+fn delivery_span(traceparent: &str) -> Span {
+    let span = tracing::info_span!("fills.deliver");
+    continue_trace(&span, traceparent);
+    span
+}
+
 impl Engine {
     /// Delivers the oldest fills; says whether there were any.
     ///
@@ -65,12 +73,23 @@ impl Engine {
         }
         let request = RecordFillsRequest {
             fills: rows.iter().map(|row| row.fill.clone()).collect(),
+            traceparents: rows.iter().map(|row| row.traceparent.clone()).collect(),
+        };
+        // One span in the trace of each order; the call itself belongs to one only if there is only one.
+        let traces: BTreeSet<&str> = rows.iter().map(|row| row.traceparent.as_str()).collect();
+        let spans: Vec<Span> = traces.into_iter().map(delivery_span).collect();
+        let call = if let [only] = spans.as_slice() {
+            only.clone()
+        } else {
+            Span::none()
         };
         let answer = self
             .position
             .clone()
             .record_fills(deadline(request, DELIVERY_TIMEOUT))
+            .instrument(call)
             .await;
+        drop(spans);
         let answer = answer
             .map_err(|status| GatewayError::Dependency("position", status.message().to_owned()))?
             .into_inner();
@@ -97,7 +116,8 @@ impl Engine {
         let ended = order.state()?.is_terminal() && !order.fills_missing;
         if ended && !store::has_undelivered(&self.database.pool, client_order_id).await? {
             self.drop_live(client_order_id);
-            self.settle_soon(client_order_id, revision);
+            let span = order.span("order.settle");
+            span.in_scope(|| self.settle_soon(client_order_id, revision));
         }
         Ok(())
     }

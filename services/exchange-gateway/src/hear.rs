@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use thunes_proto::types::v1::{Fill, Side as WireSide};
-use thunes_runtime::clock;
+use thunes_runtime::{clock, current_trace_id};
 use thunes_store::{OutboxEvent, StoreError, begin_write, failpoint};
 use thunes_types::parse_decimal;
 
@@ -185,9 +185,11 @@ pub(crate) fn order_event(order: &OrderRow, event_type: &str, new_fills: &[Fill]
         "epoch": order.epoch,
     });
     let reason: String = order.reason.chars().take(512).collect();
-    let mut event = OutboxEvent::now(event_type, &reason, "exchange-gateway", payload);
-    if event.trace_id.is_empty() {
-        event.trace_id.clone_from(&order.trace_id);
+    let event = || OutboxEvent::now(event_type, &reason, "exchange-gateway", payload);
+    if current_trace_id().is_empty() {
+        // Heard on the side: it belongs to the trace of the order's submission.
+        order.span("order.heard").in_scope(event)
+    } else {
+        event()
     }
-    event
 }

@@ -10,6 +10,7 @@ mod grpc;
 mod hear;
 mod lease_client;
 mod market;
+mod metrics;
 mod new_order;
 mod questions;
 mod reconciling;

@@ -2,7 +2,7 @@
 
 use thunes_binance::OrderShape;
 use thunes_proto::types::v1 as types;
-use thunes_runtime::{clock, current_trace_id};
+use thunes_runtime::{clock, current_trace_id, current_traceparent};
 
 use crate::domain::filters::SymbolRules;
 use crate::domain::order::{OrderState, Side};
@@ -70,6 +70,7 @@ pub(crate) fn blank_order(wish: &Wish, rules: &SymbolRules, payload_hash: String
         resolved_at_ms: 0,
         fills_missing: false,
         trace_id: current_trace_id(),
+        traceparent: current_traceparent(),
     }
 }
 

@@ -6,7 +6,7 @@ use thunes_binance::{Account, Trade, TradesFilter};
 use thunes_proto::gateway::v1 as pb;
 use thunes_proto::types::v1::{Balance, FillSource};
 use thunes_runtime::clock;
-use thunes_types::{FieldError, Symbol};
+use thunes_types::{FieldError, ReasonCode, Symbol};
 
 use crate::engine::Engine;
 use crate::error::GatewayError;
@@ -167,12 +167,7 @@ impl Engine {
         let in_doubt = live.iter().filter(|o| o.state == "IN_DOUBT").count();
         let ended = |o: &&OrderRow| o.state().is_ok_and(crate::domain::order::OrderState::is_terminal);
         let waiting = live.iter().filter(ended).count();
-        let closed = self.gate(|gate| gate.closed_because(now));
-        let refused = if self.is_ready() {
-            closed
-        } else {
-            Some(thunes_types::ReasonCode::GatewayStarting)
-        };
+        let refused = self.opening_refused();
         Ok(pb::GetGatewayStatusResponse {
             gateway_id: self.config.id.clone(),
             account: self.config.account.clone(),
@@ -192,6 +187,16 @@ impl Engine {
             clock_uncertainty_ms: estimate.map_or(-1, |e| e.uncertainty_ms()),
             resolved_since_start: self.resolved_since_start.load(Ordering::SeqCst),
         })
+    }
+}
+
+impl Engine {
+    /// Why no opening order would pass now; None when one would.
+    pub(crate) fn opening_refused(&self) -> Option<ReasonCode> {
+        if !self.is_ready() {
+            return Some(ReasonCode::GatewayStarting);
+        }
+        self.gate(|gate| gate.closed_because(clock::boot_ms()))
     }
 }
 

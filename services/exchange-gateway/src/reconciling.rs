@@ -384,6 +384,7 @@ impl Engine {
         let mut tx = begin_write(&self.database.pool).await?;
         let event = OutboxEvent::now("RECONCILIATION_FINISHED", &request.reason, actor, payload);
         self.outbox.add(&mut tx, &event).await?;
+        self.figures.keep(&mut tx, answer).await?;
         if !request.request_id.is_empty() {
             remember_answer(&mut tx, METHOD, &request.request_id, request, answer).await?;
         }

@@ -11,6 +11,7 @@ use thunes_runtime::clock;
 use thunes_store::{StoreError, begin_write};
 use thunes_types::{ClientOrderId, ReasonCode, Symbol};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::domain::order::{OrderState, absence_is_proof};
 use crate::engine::Engine;
@@ -35,7 +36,7 @@ pub(crate) async fn run_resolver(engine: Arc<Engine>, shutdown: CancellationToke
         for order in &open {
             let asked = rounds.entry(order.client_order_id.clone()).or_default();
             *asked += 1;
-            if let Err(error) = engine.ask_about(order).await {
+            if let Err(error) = engine.ask_about(order).instrument(order.span("order.ask")).await {
                 tracing::debug!(client_order_id = %order.client_order_id, %error, "still in doubt");
             }
         }
@@ -156,7 +157,7 @@ impl Engine {
         for order in self.live() {
             if !order.state()?.is_terminal()
                 && order.state != "INTENT"
-                && let Err(error) = self.ask_about(&order).await
+                && let Err(error) = self.ask_about(&order).instrument(order.span("order.ask")).await
             {
                 tracing::debug!(client_order_id = %order.client_order_id, %error, "what the stream missed is not known yet");
                 // The resolver goes on asking, whatever state it was in.

@@ -17,6 +17,7 @@ use crate::fill_delivery::deliver_fills;
 use crate::grpc::GatewayGrpc;
 use crate::lease_client::{FACT_HALTED_EPOCH, hold_lease};
 use crate::market::{follow_clock, follow_prices};
+use crate::metrics::{Figures, show_metrics};
 use crate::resolve::run_resolver;
 use crate::start::get_ready;
 use crate::store;
@@ -47,10 +48,12 @@ pub async fn serve(
     let position =
         PositionServiceClient::new(connect(&config.position_url)?).max_decoding_message_size(16 * MESSAGE_BYTES_MAX);
     let audit = connect(&config.audit_url)?;
+    let figures = Figures::load(&database).await?;
     let engine = Engine::new(
         config,
         database,
         outbox.clone(),
+        figures,
         exchange,
         risk,
         position,
@@ -62,6 +65,7 @@ pub async fn serve(
     }
     tracing::info!(environment = engine.config.environment.as_str(), exchange = %engine.config.base_url, "exchange-gateway starts");
 
+    show_metrics(&engine);
     tokio::spawn(run_outbox(outbox, audit, shutdown.clone()));
     tokio::spawn(get_ready(Arc::clone(&engine), shutdown.clone()));
     tokio::spawn(follow_clock(Arc::clone(&engine), shutdown.clone()));

@@ -10,6 +10,7 @@ use thunes_rpc::{deadline, reason_of};
 use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint};
 use thunes_types::{FieldError, ReasonCode, TEXT_KILL_SWITCH_DENIED};
+use tracing::Instrument;
 
 use crate::domain::fence::Approval;
 use crate::domain::filters::SymbolRules;
@@ -424,9 +425,10 @@ impl Engine {
             client_order_id: client_order_id.to_owned(),
             book_revision,
         };
-        tokio::spawn(async move {
+        let settle = async move {
             let _ = risk.settle_order(deadline(request, AUTHORIZE_TIMEOUT)).await;
-        });
+        };
+        tokio::spawn(settle.in_current_span());
     }
 }
 

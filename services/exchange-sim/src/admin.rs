@@ -7,11 +7,14 @@ use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::Response;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use thunes_runtime::{METRICS_CONTENT_TYPE, metrics_text};
 
 use crate::api::{self, Params, unknown_outcome};
 use crate::domain::{ApiError, Exchange, Order, Placed, Side, SymbolStatus, parse_decimal};
@@ -28,6 +31,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// The admin routes.
 pub fn router(streams: Arc<Streams>) -> Router {
     Router::new()
+        .route("/metrics", get(metrics))
         .route("/admin/health", get(health))
         .route("/admin/ledger", get(ledger))
         .route("/admin/exchange-info", get(exchange_info))
@@ -40,6 +44,10 @@ pub fn router(streams: Arc<Streams>) -> Router {
         .fallback(|| async { answer(Err(bad("no such admin path").with_status(404))) })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(streams)
+}
+
+async fn metrics() -> impl IntoResponse {
+    ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], metrics_text())
 }
 
 fn bad(msg: impl Into<String>) -> ApiError {

@@ -36,7 +36,12 @@ impl PositionService for Grpc {
     ) -> Result<Response<RecordFillsResponse>, Status> {
         let actor = actor_of(request.metadata());
         let fills = decode::fills(request.get_ref()).map_err(RequestError::Invalid)?;
-        let done = self.keeper.record_fills(fills, actor).await?;
+        let traceparents = fills
+            .iter()
+            .zip(&request.get_ref().traceparents)
+            .map(|(fill, traceparent)| ((fill.symbol.clone(), fill.trade_id), traceparent.clone()))
+            .collect();
+        let done = self.keeper.record_fills(fills, traceparents, actor).await?;
         Ok(Response::new(RecordFillsResponse {
             recorded: done.recorded,
             duplicates: done.duplicates,

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sqlx::{Sqlite, SqliteConnection, Transaction};
-use thunes_runtime::clock;
+use thunes_runtime::{clock, continue_trace};
 use thunes_store::failpoint::{self, Action};
 use thunes_store::{Outbox, OutboxEvent};
 use thunes_types::{FieldError, Symbol};
@@ -14,6 +14,9 @@ use crate::domain::{Asset, Book, Fill, SymbolAssets, SymbolBook, TradingDay};
 use crate::error::RequestError;
 use crate::live::Live;
 use crate::store::{self, Store};
+
+/// The `traceparent` of the order of each fill, where it is known.
+pub(crate) type Traceparents = HashMap<(Symbol, i64), String>;
 
 /// What became of a batch of fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +59,21 @@ impl Keeper {
     pub(crate) async fn record_fills(
         self: &Arc<Self>,
         fills: Vec<Fill>,
+        traceparents: Traceparents,
         actor: String,
     ) -> Result<Recorded, RequestError> {
         // A caller that goes away must not stop this between the commit and the book in memory, so it is a task.
         let keeper = Arc::clone(self);
-        let work = async move { keeper.record(fills, &actor).await };
+        let work = async move { keeper.record(fills, traceparents, &actor).await };
         tokio::spawn(work.instrument(tracing::Span::current())).await?
     }
 
-    async fn record(&self, mut fills: Vec<Fill>, actor: &str) -> Result<Recorded, RequestError> {
+    async fn record(
+        &self,
+        mut fills: Vec<Fill>,
+        traceparents: Traceparents,
+        actor: &str,
+    ) -> Result<Recorded, RequestError> {
         let lost = match failpoint::pass("position.record.lose_fill") {
             Action::Pass => None,
             Action::Break => fills.pop(),
@@ -81,7 +90,7 @@ impl Keeper {
                 revision: book.revision,
             });
         }
-        let next = self.write(&mut tx, &book, fresh, actor).await?;
+        let next = self.write(&mut tx, &book, fresh, &traceparents, actor).await?;
         let (today, revision) = (TradingDay::of(clock::now_ms()), next.revision);
         self.live.check(&next, today)?;
         failpoint::pass("position.record.before_commit");
@@ -139,6 +148,7 @@ impl Keeper {
         tx: &mut Transaction<'_, Sqlite>,
         book: &Book,
         fresh: Vec<Fill>,
+        traceparents: &Traceparents,
         actor: &str,
     ) -> Result<Book, RequestError> {
         let revision = book.revision + 1;
@@ -146,7 +156,12 @@ impl Keeper {
         let mut by_symbol: BTreeMap<Symbol, Vec<Fill>> = BTreeMap::new();
         for fill in fresh {
             store::insert_fill(tx, &fill, revision, now_ms).await?;
-            self.outbox.add(tx, &fill_event(&fill, revision, actor)).await?;
+            let span = tracing::info_span!("fill.record", symbol = %fill.symbol, trade_id = fill.trade_id);
+            if let Some(traceparent) = traceparents.get(&(fill.symbol.clone(), fill.trade_id)) {
+                continue_trace(&span, traceparent);
+            }
+            let event = span.in_scope(|| fill_event(&fill, revision, actor));
+            self.outbox.add(tx, &event).await?;
             by_symbol.entry(fill.symbol.clone()).or_default().push(fill);
         }
         let mut changed = Vec::new();

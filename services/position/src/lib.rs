@@ -9,6 +9,7 @@ mod error;
 mod grpc;
 mod keeper;
 mod live;
+mod metrics;
 mod service;
 mod store;
 mod tasks;

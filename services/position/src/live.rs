@@ -103,6 +103,11 @@ impl Live {
         self.prices_changed.notified().await;
     }
 
+    /// The view that watchers see.
+    pub(crate) fn shown(&self) -> Arc<View> {
+        Arc::clone(&self.views.borrow())
+    }
+
     /// The day of the view that watchers see.
     pub(crate) fn shown_day(&self) -> TradingDay {
         self.views.borrow().today.day

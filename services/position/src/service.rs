@@ -13,7 +13,7 @@ use crate::grpc::Grpc;
 use crate::keeper::Keeper;
 use crate::live::Live;
 use crate::store::{self, Store};
-use crate::{PositionConfig, PositionError, tasks};
+use crate::{PositionConfig, PositionError, metrics, tasks};
 
 /// The name of this service, as audit's lines show it.
 pub const SERVICE: &str = "position";
@@ -48,6 +48,7 @@ pub async fn serve(
         }
     })?;
     let live = Arc::new(live);
+    metrics::show_metrics(&live);
     let delivering = tokio::spawn(run_outbox(outbox.clone(), audit, shutdown.clone()));
     let publishing = tokio::spawn(tasks::publish_prices(Arc::clone(&live), shutdown.clone()));
     let keeper = Arc::new(Keeper::new(store, outbox, live));

@@ -9,6 +9,7 @@ mod error;
 mod grpc;
 mod lease_stream;
 mod limit_changes;
+mod metrics;
 mod service;
 mod store;
 mod switching;

@@ -22,6 +22,7 @@ use crate::domain::switch::Switch;
 use crate::engine::{Engine, State};
 use crate::error::RiskError;
 use crate::grpc::RiskGrpc;
+use crate::metrics::show_metrics;
 use crate::store;
 use crate::tasks::{follow_positions, save_until_saved};
 
@@ -57,6 +58,7 @@ pub async fn serve(config: RiskConfig, listener: TcpListener, shutdown: Cancella
     let switch = engine.state().switch.clone();
     tracing::info!(active = switch.active, epoch = switch.epoch, reason = %switch.reason, "kill-switch as restored");
 
+    show_metrics(&engine);
     let config = &engine.config;
     tokio::spawn(run_outbox(outbox, connect(&config.audit_url)?, shutdown.clone()));
     tokio::spawn(follow_positions(

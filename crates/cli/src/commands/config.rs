@@ -1,7 +1,7 @@
 use clap::Subcommand;
 use serde_json::json;
 use thunes_container_guard::GuardConfig;
-use thunes_runtime::{KeyDoc, Settings};
+use thunes_runtime::{KeyDoc, Settings, TelemetryConfig};
 use thunes_supervisor::embedded::Service;
 
 use crate::call::Context;
@@ -34,6 +34,7 @@ fn check(context: &Context) -> anyhow::Result<()> {
         .collect();
     GuardConfig::read(&settings)?;
     sections.push(GUARD_SECTION);
+    sections.push("telemetry");
     context.out.result(&json!({ "valid": true, "sections": sections }), || {
         format!("✅ The settings of all services can be used ({})", sections.join(", "))
     })
@@ -76,14 +77,19 @@ fn reference(context: &Context) -> anyhow::Result<()> {
     let settings = Settings::default();
     let mut text = HEAD.to_owned();
     let mut all = serde_json::Map::new();
+    let mut sections = Vec::new();
     for service in Service::ALL {
         let (_, docs) = Configured::read(service, &settings)?;
-        text += &section(service.section(), service.name(), &docs);
-        all.insert(service.section().to_owned(), keys(&docs));
+        sections.push((service.section(), service.name(), docs));
     }
     let (_, docs) = GuardConfig::read(&settings)?;
-    text += &section(GUARD_SECTION, "container-guard (`thunes guard`)", &docs);
-    all.insert(GUARD_SECTION.to_owned(), keys(&docs));
+    sections.push((GUARD_SECTION, "container-guard (`thunes guard`)", docs));
+    let (_, docs) = TelemetryConfig::read(&settings)?;
+    sections.push(("telemetry", "every process", docs));
+    for (name, whose, docs) in sections {
+        text += &section(name, whose, &docs);
+        all.insert(name.to_owned(), keys(&docs));
+    }
     context.out.result(&all, || text)
 }
 
@@ -95,8 +101,8 @@ fn keys(docs: &[KeyDoc]) -> serde_json::Value {
     keys.collect()
 }
 
-fn section(section: &str, of: &str, docs: &[KeyDoc]) -> String {
-    let mut text = format!("\n## `[{section}]`: {of}\n\n| key | default | meaning |\n|---|---|---|\n");
+fn section(name: &str, whose: &str, docs: &[KeyDoc]) -> String {
+    let mut text = format!("\n## `[{name}]`: {whose}\n\n| key | default | meaning |\n|---|---|---|\n");
     for doc in docs {
         let default = if doc.default.is_empty() {
             String::new()

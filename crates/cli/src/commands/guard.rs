@@ -1,11 +1,11 @@
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use thunes_container_guard::GuardConfig;
-use thunes_runtime::{LogFormat, Settings, init_telemetry, shutdown_on_signal};
+use thunes_runtime::{Settings, TelemetryConfig, init_telemetry, shutdown_on_signal};
 
+use super::serve::TELEMETRY_FLUSH_MAX;
 use crate::call::Context;
 
 const NAME: &str = "container-guard";
@@ -47,12 +47,14 @@ pub async fn run(args: GuardArgs, context: &Context) -> anyhow::Result<u8> {
         settings = settings.with("guard.project", project);
     }
     let (config, _) = GuardConfig::read(&settings)?;
-    let format = if std::io::stderr().is_terminal() {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    };
-    init_telemetry(NAME, format);
+    let (telemetry, _) = TelemetryConfig::read(&settings)?;
+    let telemetry = init_telemetry(NAME, &telemetry)?;
+    let served = guard(config).await;
+    telemetry.shutdown(TELEMETRY_FLUSH_MAX).await;
+    served
+}
+
+async fn guard(config: GuardConfig) -> anyhow::Result<u8> {
     let shutdown = shutdown_on_signal().context("this process cannot listen for signals")?;
     let served = thunes_container_guard::serve(config, shutdown).await;
     if let Err(error) = &served {

@@ -1,8 +1,8 @@
-use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use thunes_runtime::{ListenAddress, LogFormat, Settings, init_telemetry, shutdown_on_signal};
+use thunes_runtime::{ListenAddress, Settings, TelemetryConfig, init_telemetry, shutdown_on_signal};
 use thunes_supervisor::embedded::Service;
 
 use crate::call::Context;
@@ -17,6 +17,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<ListenAddress>,
 }
+
+/// How long an orderly end waits for the collector.
+pub(super) const TELEMETRY_FLUSH_MAX: Duration = Duration::from_secs(2);
 
 fn parse_service(name: &str) -> Result<Service, String> {
     Service::parse(name).ok_or_else(|| {
@@ -38,12 +41,14 @@ pub async fn run(args: ServeArgs, context: &Context) -> anyhow::Result<u8> {
         settings = settings.with(&format!("{}.listen", service.section()), address.to_string());
     }
     let (configured, _) = Configured::read(service, &settings)?;
-    let format = if std::io::stderr().is_terminal() {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    };
-    init_telemetry(service.name(), format);
+    let (telemetry, _) = TelemetryConfig::read(&settings)?;
+    let telemetry = init_telemetry(service.name(), &telemetry)?;
+    let served = serve(service, configured).await;
+    telemetry.shutdown(TELEMETRY_FLUSH_MAX).await;
+    served
+}
+
+async fn serve(service: Service, configured: Configured) -> anyhow::Result<u8> {
     let shutdown = shutdown_on_signal().context("this process cannot listen for signals")?;
     let plaintext = configured.plaintext();
     let listening = thunes_rpc::bind(service.name(), configured.listen(), plaintext).await?;
@@ -51,19 +56,15 @@ pub async fn run(args: ServeArgs, context: &Context) -> anyhow::Result<u8> {
         Some(address) => Some(thunes_rpc::bind(service.name(), address, plaintext).await?),
         None => None,
     };
-    tracing::info!(service = service.name(), address = %listening.address, pid = std::process::id(), "serving");
+    tracing::info!(address = %listening.address, pid = std::process::id(), "serving");
     let served = configured
         .serve(listening.listener, admin.map(|admin| admin.listener), shutdown)
         .await;
     if let Err(error) = &served {
         // The log is what is read after a crash; standard error alone says it to people at a terminal.
-        tracing::error!(
-            service = service.name(),
-            error = format!("{error:#}"),
-            "the service failed"
-        );
+        tracing::error!(error = format!("{error:#}"), "the service failed");
     } else {
-        tracing::info!(service = service.name(), "stopped");
+        tracing::info!("stopped");
     }
     served.map(|()| 0).with_context(|| format!("{service} cannot go on"))
 }

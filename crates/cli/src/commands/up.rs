@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use thunes_runtime::{LogFormat, Settings, init_telemetry, shutdown_on_signal};
+use thunes_runtime::{LogFormat, Settings, TelemetryConfig, init_telemetry, shutdown_on_signal};
 use thunes_supervisor::embedded::{
     Environment, Exchange, Plan, PortChoice, Ports, Progress, RestartEvent, RestartPolicy, Service, Telegram,
 };
@@ -40,7 +40,11 @@ pub struct UpArgs {
 pub async fn run(args: UpArgs, context: &Context) -> anyhow::Result<u8> {
     let settings = Settings::load(context.config.as_deref())?;
     let plan = plan(&args, context, &settings)?;
-    init_telemetry("up", LogFormat::Text);
+    let (mut telemetry, _) = TelemetryConfig::read(&settings)?;
+    // This process only supervises: its services export by themselves, and it speaks to people.
+    telemetry.otlp_endpoint = None;
+    telemetry.log_format = telemetry.log_format.or(Some(LogFormat::Text));
+    let _nothing_to_deliver = init_telemetry("up", &telemetry)?;
     let stop = shutdown_on_signal().context("this process cannot listen for signals")?;
     let out = context.out;
     let count = plan.services().len();

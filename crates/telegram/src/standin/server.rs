@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use thunes_runtime::{METRICS_CONTENT_TYPE, metrics_text};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,9 @@ pub async fn serve_standin(listener: TcpListener, shutdown: CancellationToken) -
         book: Arc::default(),
         shutdown: shutdown.clone(),
     };
+    let metrics = async || ([(CONTENT_TYPE, METRICS_CONTENT_TYPE)], metrics_text());
     let router = Router::new()
+        .route("/metrics", get(metrics))
         .route("/standin/messages", get(control::messages))
         .route("/standin/fail", post(control::fail))
         .route("/standin/health", get(control::health))

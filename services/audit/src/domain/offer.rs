@@ -38,6 +38,8 @@ pub(crate) struct OfferedEvent {
     pub ts_ms: i64,
     /// False when the caller left the time to us: then it is no part of what was said.
     pub ts_given: bool,
+    /// Likewise for the trace.
+    pub trace_given: bool,
 }
 
 /// A request that may enter the log, whole or not at all.
@@ -60,10 +62,11 @@ pub(crate) enum OfferFault {
     TooLarge { index: usize, bytes: usize },
 }
 
-/// Reads a request. `new_id` names events that have no other identity.
+/// Reads a request. `new_id` names events that have no other identity; `trace_id` is of events that name no trace.
 pub(crate) fn read_offer(
     request: &AppendEventsRequest,
     now_ms: i64,
+    trace_id: &str,
     new_id: &mut dyn FnMut() -> String,
 ) -> Result<Offer, OfferFault> {
     let source = read_source(request).map_err(|fault| OfferFault::Fields(vec![fault]))?;
@@ -73,7 +76,7 @@ pub(crate) fn read_offer(
         let origin = read_origin(&source, request, index, new_id);
         match origin
             .map_err(|fault| vec![fault])
-            .and_then(|origin| read_entry(event, index, &origin, now_ms))
+            .and_then(|origin| read_entry(event, index, &origin, now_ms, trace_id))
         {
             Err(mut found) => faults.append(&mut found),
             Ok((origin, entry, ts_ms)) => match entry.encode() {
@@ -92,6 +95,7 @@ pub(crate) fn read_offer(
                     service: entry.service,
                     ts_ms,
                     ts_given: event.occurred_at_ms != 0,
+                    trace_given: !event.trace_id.is_empty(),
                 }),
             },
         }
@@ -189,7 +193,13 @@ fn read_origin(
 
 type Read = (Origin, Entry, i64);
 
-fn read_entry(event: &NewEvent, index: usize, origin: &Origin, now_ms: i64) -> Result<Read, Vec<FieldError>> {
+fn read_entry(
+    event: &NewEvent,
+    index: usize,
+    origin: &Origin,
+    now_ms: i64,
+    trace_id: &str,
+) -> Result<Read, Vec<FieldError>> {
     let mut faults = Vec::new();
     let mut check = |right: bool, field: &str, value: &str, rule: String| {
         if !right {
@@ -240,10 +250,14 @@ fn read_entry(event: &NewEvent, index: usize, origin: &Origin, now_ms: i64) -> R
         reason: event.reason.clone(),
         actor: event.actor.clone(),
         service: event.service.clone(),
-        trace_id: event.trace_id.clone(),
+        trace_id: given_or(&event.trace_id, trace_id).to_owned(),
         payload,
     };
     Ok((origin.clone(), entry, ts_ms))
+}
+
+fn given_or<'a>(given: &'a str, fallback: &'a str) -> &'a str {
+    if given.is_empty() { fallback } else { given }
 }
 
 fn read_payload(text: &str) -> Result<Payload, String> {
@@ -283,7 +297,7 @@ mod tests {
     }
 
     fn read(request: &AppendEventsRequest) -> Result<Offer, OfferFault> {
-        read_offer(request, 1_764_000_694_120, &mut || "id".to_owned())
+        read_offer(request, 1_764_000_694_120, "", &mut || "id".to_owned())
     }
 
     fn faults_of(change: impl Fn(&mut NewEvent)) -> Vec<String> {

@@ -11,7 +11,7 @@ pub(crate) const SERVICE_STARTED: &str = "SERVICE_STARTED";
 pub(crate) const AUDIT_TAIL_QUARANTINED: &str = "AUDIT_TAIL_QUARANTINED";
 pub(crate) const PRODUCER_CONFLICT: &str = "PRODUCER_CONFLICT";
 
-fn own(origin: Origin, event_type: &str, reason: String, payload: &Value, now_ms: i64) -> OfferedEvent {
+fn own(origin: Origin, event_type: &str, reason: String, payload: &Value, trace_id: &str, now_ms: i64) -> OfferedEvent {
     let entry = Entry {
         event_id: origin.to_string(),
         ts: clock::iso_utc(now_ms),
@@ -19,7 +19,7 @@ fn own(origin: Origin, event_type: &str, reason: String, payload: &Value, now_ms
         reason,
         actor: OWN_NAME.to_owned(),
         service: OWN_NAME.to_owned(),
-        trace_id: String::new(),
+        trace_id: trace_id.to_owned(),
         payload: Payload::parse(&payload.to_string()).expect("serde_json writes valid JSON, and ours is flat"),
     };
     OfferedEvent {
@@ -29,6 +29,7 @@ fn own(origin: Origin, event_type: &str, reason: String, payload: &Value, now_ms
         service: entry.service,
         ts_ms: now_ms,
         ts_given: false,
+        trace_given: false,
     }
 }
 
@@ -42,7 +43,14 @@ fn once(incarnation: String) -> Origin {
 }
 
 /// Says that the service serves again, and in which state it found its log.
-pub(crate) fn started(id: String, last_seq: u64, mark: &str, kept_after_mark: u64, now_ms: i64) -> OfferedEvent {
+pub(crate) fn started(
+    id: String,
+    last_seq: u64,
+    mark: &str,
+    kept_after_mark: u64,
+    trace_id: &str,
+    now_ms: i64,
+) -> OfferedEvent {
     let payload = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "last_seq": last_seq,
@@ -54,12 +62,13 @@ pub(crate) fn started(id: String, last_seq: u64, mark: &str, kept_after_mark: u6
         SERVICE_STARTED,
         "audit verified its log and serves".into(),
         &payload,
+        trace_id,
         now_ms,
     )
 }
 
 /// Reports a damaged end that was set aside: one event for each file in the quarantine folder.
-pub(crate) fn quarantined(file: &str, now_ms: i64) -> OfferedEvent {
+pub(crate) fn quarantined(file: &str, trace_id: &str, now_ms: i64) -> OfferedEvent {
     let origin = once(format!("quarantine-{}", digest(&[file])));
     let reason = "a crash damaged the end of the log; nobody had been told that it was durable".to_owned();
     own(
@@ -67,6 +76,7 @@ pub(crate) fn quarantined(file: &str, now_ms: i64) -> OfferedEvent {
         AUDIT_TAIL_QUARANTINED,
         reason,
         &json!({ "file": format!("logs/quarantine/{file}") }),
+        trace_id,
         now_ms,
     )
 }
@@ -90,7 +100,7 @@ pub(crate) struct Conflict {
 }
 
 /// Reports a conflict: once for the same offer, however often it is repeated.
-pub(crate) fn conflict(conflict: &Conflict, now_ms: i64) -> OfferedEvent {
+pub(crate) fn conflict(conflict: &Conflict, trace_id: &str, now_ms: i64) -> OfferedEvent {
     let Conflict {
         producer,
         incarnation,
@@ -111,7 +121,7 @@ pub(crate) fn conflict(conflict: &Conflict, now_ms: i64) -> OfferedEvent {
         "offered_sha256": offered_sha256,
     });
     let reason = format!("{producer} delivered its event {producer_seq} again with other contents; they were refused");
-    own(origin, PRODUCER_CONFLICT, reason, &payload, now_ms)
+    own(origin, PRODUCER_CONFLICT, reason, &payload, trace_id, now_ms)
 }
 
 fn digest(parts: &[&str]) -> String {

@@ -138,6 +138,7 @@ pub fn event(number: u64) -> NewEvent {
         payload_json: format!("{{\"number\": {number}}}"),
         occurred_at_ms: 1_764_000_000_000 + i64::try_from(number).expect("small"),
         producer_seq: 0,
+        traceparent: String::new(),
     }
 }
 

@@ -302,6 +302,7 @@ impl Clients {
             payload_json: payload.to_string(),
             occurred_at_ms: thunes_runtime::clock::now_ms(),
             producer_seq: 0,
+            traceparent: thunes_runtime::current_traceparent(),
         };
         let message = audit::AppendEventsRequest {
             producer: String::new(),

@@ -12,6 +12,14 @@ pub(crate) struct FillRow {
     pub delivered_revision: Option<i64>,
 }
 
+/// A fill on its way to position, with the trace of its order's submission; empty when it is not known.
+#[derive(Debug, Clone)]
+pub(crate) struct WaitingFill {
+    pub id: i64,
+    pub fill: Fill,
+    pub traceparent: String,
+}
+
 fn decode(row: (i64, Vec<u8>, Option<i64>)) -> Result<FillRow, StoreError> {
     let (id, body, delivered_revision) = row;
     let fill = Fill::decode(body.as_slice()).map_err(|e| StoreError::Corrupt(format!("fill {id}: {e}")))?;
@@ -67,14 +75,24 @@ pub(crate) async fn fills_of_order(pool: &SqlitePool, client_order_id: &str) -> 
 }
 
 /// The oldest fills that position does not have.
-pub(crate) async fn undelivered(pool: &SqlitePool, limit: i64) -> Result<Vec<FillRow>, StoreError> {
-    let rows: Vec<_> = sqlx::query_as(
-        "SELECT id, body, delivered_revision FROM fills WHERE delivered_revision IS NULL ORDER BY id LIMIT ?",
+pub(crate) async fn undelivered(pool: &SqlitePool, limit: i64) -> Result<Vec<WaitingFill>, StoreError> {
+    let rows: Vec<(i64, Vec<u8>, String)> = sqlx::query_as(
+        "SELECT fills.id, fills.body, COALESCE(orders.traceparent, '') FROM fills \
+         LEFT JOIN orders ON orders.client_order_id = fills.client_order_id \
+         WHERE fills.delivered_revision IS NULL ORDER BY fills.id LIMIT ?",
     )
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    rows.into_iter().map(decode).collect()
+    let waiting = |(id, body, traceparent)| {
+        let row = decode((id, body, None))?;
+        Ok(WaitingFill {
+            id,
+            fill: row.fill,
+            traceparent,
+        })
+    };
+    rows.into_iter().map(waiting).collect()
 }
 
 pub(crate) async fn undelivered_count(pool: &SqlitePool) -> Result<i64, StoreError> {

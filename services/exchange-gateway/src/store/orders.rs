@@ -35,6 +35,8 @@ pub(crate) struct OrderRow {
     pub resolved_at_ms: i64,
     pub fills_missing: bool,
     pub trace_id: String,
+    /// Of its submission; empty in rows of older versions.
+    pub traceparent: String,
 }
 
 pub(super) fn stored_decimal(what: &str, text: &str) -> Result<Decimal, StoreError> {
@@ -48,6 +50,13 @@ impl OrderRow {
     pub(crate) fn state(&self) -> Result<OrderState, StoreError> {
         OrderState::parse(&self.state)
             .ok_or_else(|| StoreError::Corrupt(format!("order {}: state {:?}", self.client_order_id, self.state)))
+    }
+
+    /// A span for something that happens to it later, in the trace of its submission.
+    pub(crate) fn span(&self, what: &'static str) -> tracing::Span {
+        let span = tracing::info_span!("order", otel.name = what, client_order_id = %self.client_order_id);
+        thunes_runtime::continue_trace(&span, &self.traceparent);
+        span
     }
 
     pub(crate) fn side(&self) -> Side {
@@ -107,8 +116,8 @@ pub(crate) async fn insert_order(tx: &mut Transaction<'_, Sqlite>, o: &OrderRow)
         "INSERT INTO orders (client_order_id, payload_hash, symbol, base_asset, quote_asset, side, order_type, \
          time_in_force, quantity, quote_amount, limit_price, strategy_id, notional, state, reason, reason_code, checks, \
          venue_order_id, executed_quantity, executed_quote, epoch, signed_timestamp_ms, recv_window_ms, created_at_ms, \
-         updated_at_ms, resolved_at_ms, fills_missing, trace_id) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         updated_at_ms, resolved_at_ms, fills_missing, trace_id, traceparent) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&o.client_order_id)
     .bind(&o.payload_hash)
@@ -138,6 +147,7 @@ pub(crate) async fn insert_order(tx: &mut Transaction<'_, Sqlite>, o: &OrderRow)
     .bind(o.resolved_at_ms)
     .bind(o.fills_missing)
     .bind(&o.trace_id)
+    .bind(&o.traceparent)
     .execute(&mut **tx)
     .await?;
     Ok(())

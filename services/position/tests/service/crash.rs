@@ -73,7 +73,10 @@ async fn killed_at(place: &str, survives: bool) {
     let dir = tempfile::tempdir().expect("a folder");
     let (mut child, mut client) = spawn(dir.path(), &format!("{place}=kill")).await;
     client
-        .record_fills(RecordFillsRequest { fills: batch() })
+        .record_fills(RecordFillsRequest {
+            fills: batch(),
+            ..Default::default()
+        })
         .await
         .expect_err("the answer never comes");
     assert_eq!(child.wait().await.expect("ends").signal(), Some(9));
@@ -119,7 +122,10 @@ async fn p5_the_canary_that_loses_a_fill_shows_in_the_ledger() {
     let dir = tempfile::tempdir().expect("a folder");
     let (mut child, mut client) = spawn(dir.path(), "position.record.lose_fill=break").await;
     let answer = client
-        .record_fills(RecordFillsRequest { fills: batch() })
+        .record_fills(RecordFillsRequest {
+            fills: batch(),
+            ..Default::default()
+        })
         .await
         .expect("acknowledged")
         .into_inner();

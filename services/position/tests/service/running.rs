@@ -53,7 +53,10 @@ impl Running {
 
     pub async fn record(&mut self, fills: &[Fill]) -> Result<RecordFillsResponse, tonic::Status> {
         self.client
-            .record_fills(RecordFillsRequest { fills: fills.to_vec() })
+            .record_fills(RecordFillsRequest {
+                fills: fills.to_vec(),
+                ..Default::default()
+            })
             .await
             .map(tonic::Response::into_inner)
     }
