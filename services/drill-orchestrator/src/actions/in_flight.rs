@@ -7,7 +7,7 @@ use thunes_proto::gateway::v1::{Order, OrderState};
 use thunes_proto::types::v1::Side;
 use thunes_runtime::clock;
 
-use super::orders::{ledger_evidence, market};
+use super::orders::{is_ended, ledger_evidence, market};
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Value};
 use crate::engine::{ActionResult, Context, Outcome, answer};
@@ -132,10 +132,8 @@ impl DoubtEnds {
         let patience = Duration::from_millis(self.within_ms * 2);
         let known = until("the order to be known", patience, || async {
             match context.clients().order(id).await {
-                Ok(order) if matches!(order.state(), OrderState::InDoubt | OrderState::Intent) => {
-                    Ask::NotYet(order.state().as_str_name().to_owned())
-                }
-                Ok(order) => Ask::Yes(order),
+                Ok(order) if is_ended(order.state()) => Ask::Yes(order),
+                Ok(order) => Ask::NotYet(order.state().as_str_name().to_owned()),
                 Err(error) => Ask::NotYet(error.to_string()),
             }
         })

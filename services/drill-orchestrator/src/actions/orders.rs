@@ -50,7 +50,7 @@ pub(super) async fn submit_to_end(clients: &Clients, request: SubmitOrderRequest
     .await
 }
 
-fn is_ended(state: OrderState) -> bool {
+pub(super) fn is_ended(state: OrderState) -> bool {
     match state {
         OrderState::Denied
         | OrderState::Filled
