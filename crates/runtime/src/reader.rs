@@ -39,7 +39,9 @@ pub struct KeyDoc {
 }
 
 /// Every section that a settings file can have.
-const SECTIONS: &[&str] = &["risk", "position", "audit", "gateway", "sim", "drill", "telegram", "proxy"];
+const SECTIONS: &[&str] = &[
+    "risk", "position", "audit", "gateway", "sim", "drill", "telegram", "proxy",
+];
 
 /// Reads one section key by key, gathering every fault instead of stopping at the first.
 #[derive(Debug)]
