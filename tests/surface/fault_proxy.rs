@@ -45,16 +45,15 @@ async fn orders_pass_through_the_proxy_and_a_cut_of_a_link_denies_them_until_the
     let cluster = Cluster::start_with(THUNES, seed.number, Plan::with_fault_proxy).await;
     let order = cluster.calls.order_now(buy("through", "BTCUSDT", "120")).await;
     assert_eq!(order.state(), OrderState::Filled, "{order:?}");
-    for carried in [
-        Link::GatewayRisk,
-        Link::GatewayPosition,
-        Link::GatewayAudit,
-        Link::GatewayExchange,
-        Link::RiskPosition,
-        Link::RiskAudit,
-        Link::PositionAudit,
-    ] {
-        // Some of it is said after the order was answered.
+    // So that risk has something to tell to audit and to Telegram.
+    cluster.calls.activate("an alert", "").await.expect("activated");
+    cluster
+        .calls
+        .deactivate("the alert is out", "")
+        .await
+        .expect("deactivated");
+    for carried in Link::ALL {
+        // Some of it is said after the order and the activation were answered.
         until_ok("bytes pass both ways", LONG, async || {
             let counters = &link(&cluster, carried).await["counters"];
             let both = counters["bytes_to_server"].as_u64() > Some(0) && counters["bytes_to_client"].as_u64() > Some(0);
@@ -67,6 +66,7 @@ async fn orders_pass_through_the_proxy_and_a_cut_of_a_link_denies_them_until_the
         .await;
     }
 
+    cluster.until_opening().await;
     let name = Link::GatewayRisk.name();
     let body = json!({ "kind": "cut" }).to_string();
     let cut = ask(&cluster, "PUT", &format!("/admin/links/{name}/fault"), &body).await;

@@ -32,7 +32,7 @@ impl ProxyConfig {
         let data_dir = reader.path(
             "data_dir",
             "thunes-data",
-            "Set by `thunes up`; not used: the fault proxy keeps nothing.",
+            "Set by its environment; not used: the fault proxy keeps nothing.",
         );
         let text = reader.text(
             "links",

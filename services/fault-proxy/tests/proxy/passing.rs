@@ -5,6 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::rig::{Rig, expect, expect_end, expect_rst, noise, send, within};
 
 const MANY: usize = 10 * 1024 * 1024;
+/// More than the kernel's buffers of four sockets and the proxy's queue take.
+const MORE_THAN_FITS: usize = 48 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_megabytes_each_way_at_once_arrive_whole_and_are_counted_exactly() {
@@ -104,27 +106,16 @@ async fn a_receiver_that_does_not_read_holds_the_sender_back() {
     let rig = Rig::start().await;
     let (client, mut server) = rig.pair().await;
     let (mut reader, mut writer) = client.into_split();
-    let bytes = noise(MANY, 3);
+    let bytes = noise(MORE_THAN_FITS, 3);
     let copy = bytes.clone();
     let sending = tokio::spawn(async move {
         writer.write_all(&copy).await.expect("sent");
         writer.shutdown().await.expect("ended");
     });
-    // Until the kernel's buffers and the proxy's queue are full; then the count stands still.
-    let mut before = u64::MAX;
-    thunes_testkit::until_ok("nothing moves", crate::rig::LONG, async || {
-        let now = rig.state().await["counters"]["bytes_to_server"]
-            .as_u64()
-            .expect("a count");
-        let still = now == before && now > 0;
-        before = now;
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        if still { Ok(()) } else { Err(format!("{now} bytes")) }
-    })
-    .await;
+    let passed = rig.until_still("/counters/bytes_to_server").await;
     assert!(
-        before < MANY as u64 && !sending.is_finished(),
-        "{before} bytes are somewhere"
+        passed < bytes.len() as u64 && !sending.is_finished(),
+        "{passed} bytes are somewhere"
     );
     let mut got = Vec::new();
     within("the rest", server.read_to_end(&mut got))
@@ -135,5 +126,28 @@ async fn a_receiver_that_does_not_read_holds_the_sender_back() {
     let mut end = Vec::new();
     within("the end", reader.read_to_end(&mut end)).await.expect("ended");
     sending.await.expect("sent");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn an_rst_that_shows_only_when_something_is_written_is_an_rst_all_the_same() {
+    let rig = Rig::start().await;
+    let (mut client, mut server) = rig.pair().await;
+    server.set_zero_linger().expect("set");
+    let sending = tokio::spawn(async move {
+        let _ = tokio::time::timeout(crate::rig::LONG, server.write_all(&noise(MORE_THAN_FITS, 4))).await;
+    });
+    // The proxy has no room left, so that it does not read from the server.
+    rig.until_still("/counters/bytes_to_client").await;
+    sending.abort();
+    let _ = sending.await;
+    send(&mut client, b"anybody there?").await;
+    // The proxy writes before it reads; if it did not, the end would have to be the same.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let mut rest = Vec::new();
+    let read = within("the end", client.read_to_end(&mut rest)).await;
+    let error = read.expect_err("an RST, not an orderly end");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    rig.until_count("/counters/connections_open", 0).await;
     rig.stop().await;
 }

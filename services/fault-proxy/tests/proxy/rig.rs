@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Longer than anything takes that works.
 pub const LONG: Duration = Duration::from_secs(20);
+/// So often a counter must be the same until it counts as standing still; there are 10 ms between two looks.
+const LOOKS_ALIKE: u32 = 25;
 pub const LINK: &str = "a:b";
 
 /// A running proxy with the links `a:b` and `a:c`, and the upstream of `a:b`.
@@ -109,6 +111,24 @@ impl Rig {
             if count == value { Ok(()) } else { Err(state.to_string()) }
         })
         .await;
+    }
+
+    /// Waits until the kernel's buffers and the proxy's queue are full, so that a counter stands still; returns it.
+    pub async fn until_still(&self, path: &str) -> u64 {
+        let (mut before, mut alike) = (0, 0);
+        until_ok(&format!("{path} stands still"), LONG, async || {
+            let state = self.state().await;
+            let now = state.pointer(path).and_then(Value::as_u64).expect("a counter");
+            alike = if now == before && now > 0 { alike + 1 } else { 0 };
+            before = now;
+            if alike > LOOKS_ALIKE {
+                Ok(())
+            } else {
+                Err(format!("{now}"))
+            }
+        })
+        .await;
+        before
     }
 
     /// Ends the proxy.
