@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_state;
 mod command_line;
 mod fault_proxy;
+mod guard;
 mod reflection;
 mod up;
 
