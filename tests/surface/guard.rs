@@ -150,7 +150,7 @@ fn no_docker_and_no_permission_end_it_with_the_remedy_and_leave_nothing_behind()
 
     let socket = folder.path().join("docker.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).expect("closed");
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).expect("closed");
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("open");
     let mut command = guard_command(folder.path(), &socket);
     if rustix::process::geteuid().is_root() {

@@ -6,6 +6,7 @@ mod bad_state;
 mod command_line;
 mod fault_proxy;
 mod guard;
+mod process_targets;
 mod reflection;
 mod up;
 
