@@ -4,6 +4,7 @@
 
 mod bounds;
 mod docker;
+mod drills;
 mod environment;
 mod file;
 mod isolation;
