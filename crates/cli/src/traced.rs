@@ -11,9 +11,11 @@ use crate::call::Context;
 /// How long a command that has its answer still waits for the collector.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// These start telemetry themselves, or call nobody.
-const NOT_COMMANDS: &[&str] = &["serve", "up", "measure", "config", "drill"];
+const NOT_COMMANDS: &[&str] = &["serve", "guard", "up", "measure", "config", "health"];
+/// These make traces of their own: one for each order or step, none for the whole.
+const MANY_TRACES: &[&str] = &["trade loop", "drill run"];
 
-/// A command under way; without a collector it is nothing.
+/// A command under way. Its trace reaches as far as its calls; without a collector nothing is sent.
 pub struct Traced {
     telemetry: Telemetry,
     span: Span,
@@ -33,8 +35,7 @@ impl Traced {
         let Some(telemetry) = telemetry else {
             return Self::nothing();
         };
-        // A loop of orders has no end to wait for: each of its orders is a trace of its own.
-        let span = if path == "trade loop" {
+        let span = if MANY_TRACES.contains(&path) {
             Span::none()
         } else {
             let name = format!("thunes {path}");

@@ -118,21 +118,20 @@ pub fn init_telemetry(process: &'static str, config: &TelemetryConfig) -> Result
     Ok(exported)
 }
 
-/// Starts traces alone, for a command: nothing is printed, and without a collector nothing happens at all.
+/// Starts traces alone, for a command: nothing is printed. Spans have W3C ids and pass them on; without a collector that is
+/// all, no thread is started and nothing is sent.
 ///
 /// # Errors
 /// When there can be no exporter for the endpoint.
 pub fn init_traces(process: &'static str, config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
-    let Some(endpoint) = config.otlp_endpoint.as_deref() else {
-        return Ok(Telemetry::default());
-    };
     let resource = start(process);
-    let provider = tracer_provider(Some(&Collector::new(endpoint)), config, resource)?;
+    let collector = config.otlp_endpoint.as_deref().map(Collector::new);
+    let provider = tracer_provider(collector.as_ref(), config, resource)?;
     let _ = tracing_subscriber::registry()
         .with(traces_layer(provider.tracer(process)))
         .try_init();
     Ok(Telemetry {
-        traces: Some(provider),
+        traces: collector.is_some().then_some(provider),
         ..Telemetry::default()
     })
 }
