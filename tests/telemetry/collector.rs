@@ -29,7 +29,7 @@ pub async fn python() -> Option<String> {
 pub struct Receiver {
     pub url: String,
     file: PathBuf,
-    child: Child,
+    _child: Child,
 }
 
 impl Receiver {
@@ -52,7 +52,7 @@ impl Receiver {
         Self {
             url: format!("http://127.0.0.1:{port}"),
             file: file.to_owned(),
-            child,
+            _child: child,
         }
     }
 
@@ -67,10 +67,6 @@ impl Receiver {
 
     pub fn of_kind(&self, kind: &str) -> Vec<Value> {
         self.received().into_iter().filter(|one| one["kind"] == kind).collect()
-    }
-
-    pub async fn kill(&mut self) {
-        self.child.kill().await.expect("it ran");
     }
 }
 

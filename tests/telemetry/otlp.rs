@@ -109,7 +109,10 @@ async fn an_order_is_one_trace_from_the_command_line_to_the_trail_as_a_collector
         .thunes(&[&["--config", &file, "--json", "trade"], &order[..]].concat())
         .await;
     said.assert_exit(0);
-    let trace_id = said.json()["order"]["traceId"].as_str().expect("a trace id").to_owned();
+    let trace_id = said.json()["order"]["trace_id"]
+        .as_str()
+        .expect("a trace id")
+        .to_owned();
 
     until_ok("the whole trace has arrived", ARRIVES_WITHIN, async || {
         let spans = receiver.of_kind("span");
