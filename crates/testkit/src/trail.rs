@@ -107,6 +107,7 @@ mod tests {
             event_id: (*id).to_owned(),
             event_type: "X".to_owned(),
             service: "risk".to_owned(),
+            trace_id: String::new(),
             payload: Value::Null,
         };
         Trail {
