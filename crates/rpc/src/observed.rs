@@ -213,3 +213,86 @@ impl<B: Body> Body for ObservedBody<B> {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Bytes;
+    use thunes_runtime::{Settings, TelemetryConfig, init_telemetry, metrics_text};
+
+    use super::*;
+
+    /// A body of these frames.
+    struct Frames(Vec<Frame<Bytes>>);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(if self.0.is_empty() {
+                None
+            } else {
+                Some(Ok(self.0.remove(0)))
+            })
+        }
+    }
+
+    fn read(frames: Vec<Frame<Bytes>>, call: Observed) {
+        let mut body = std::pin::pin!(ObservedBody::new(Frames(frames), Some(call)));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Some(_)) = body.as_mut().poll_frame(&mut cx) {}
+    }
+
+    fn call(name: &'static str, streaming: bool) -> Observed {
+        let method = Method {
+            service: "s",
+            name,
+            streaming,
+        };
+        Observed::new(method, End::Server, Span::none())
+    }
+
+    fn status(text: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            http::HeaderName::from_static("grpc-status"),
+            http::HeaderValue::from_static(text),
+        )])
+    }
+
+    #[tokio::test]
+    async fn a_call_counts_once_with_the_status_of_its_end_wherever_that_stands() {
+        let (config, _) = TelemetryConfig::read(&Settings::default()).expect("defaults");
+        let _nothing_to_deliver = init_telemetry("risk", &config).expect("no exporter");
+        let data = || Frame::data(Bytes::from_static(b"x"));
+        read(vec![data(), Frame::trailers(status("0"))], call("InTrailers", false));
+        read(vec![data(), Frame::trailers(status("13"))], call("Broken", false));
+        read(vec![data()], call("WithoutTrailers", false));
+        let mut refused = call("InHeaders", false);
+        refused.answered(&status("9"));
+        read(vec![], refused);
+        let mut stream = call("Stream", true);
+        stream.answered(&HeaderMap::new());
+        read(vec![data(), data(), Frame::trailers(status("0"))], stream);
+        drop(call("GivenUp", false));
+        let text = metrics_text();
+        let count = |name: &str, code: &str| {
+            let labels = format!("{{code=\"{code}\",rpc_method=\"{name}\",rpc_service=\"s\",service=\"risk\"}} 1\n");
+            let total = text.contains(&format!("thunes_rpc_requests_total{labels}"));
+            let timed = text.contains(&format!("thunes_rpc_duration_seconds_count{labels}"));
+            (total, timed)
+        };
+        assert_eq!(count("InTrailers", "OK"), (true, true), "{text}");
+        assert_eq!(count("Broken", "INTERNAL"), (true, true));
+        assert_eq!(count("WithoutTrailers", "UNKNOWN"), (true, true));
+        assert_eq!(count("InHeaders", "FAILED_PRECONDITION"), (true, true));
+        assert_eq!(count("Stream", "OK"), (true, false), "streams are not timed");
+        assert_eq!(count("GivenUp", "CANCELLED"), (true, true));
+        assert_eq!(
+            text.matches("thunes_rpc_requests_total{").count(),
+            6,
+            "each counts once"
+        );
+    }
+}

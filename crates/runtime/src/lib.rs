@@ -12,7 +12,7 @@ pub use reader::{ConfigFaults, Fault, KeyDoc, Reader};
 pub use settings::{Settings, SettingsError};
 pub use shutdown::shutdown_on_signal;
 pub use telemetry::{
-    LogFormat, METRICS_CONTENT_TYPE, Observe, Telemetry, TelemetryConfig, TelemetryError, continue_trace,
-    current_trace_id, current_traceparent, flag, gauge, gauges, init_telemetry, init_traces, meter, metrics_text,
-    process_name, seconds, trace_id_of, whole,
+    LogFormat, METRICS_CONTENT_TYPE, OTLP_ENDPOINT_ENV, Observe, Telemetry, TelemetryConfig, TelemetryError,
+    continue_trace, current_trace_id, current_traceparent, flag, gauge, gauges, init_telemetry, init_traces, meter,
+    metrics_text, process_name, seconds, trace_id_of, whole,
 };

@@ -1,12 +1,10 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+use crate::http::local_client;
 
 /// The simulated exchange's admin interface: its own ledger, faults, prices, trades of somebody else.
 #[derive(Debug, Clone)]
@@ -108,21 +106,9 @@ impl Ledger {
 
 impl Sim {
     pub fn new(admin_url: &str) -> Self {
-        // Loopback and plain HTTP only: no proxy of the machine and no root certificates are to be asked for.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has the default protocol versions")
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .tls_backend_preconfigured(tls)
-            .build();
         Self {
             admin_url: admin_url.to_owned(),
-            http: http.expect("a client without proxies and files cannot fail to build"),
+            http: local_client(),
         }
     }
 

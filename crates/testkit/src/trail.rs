@@ -16,6 +16,7 @@ pub struct Line {
     pub event_id: String,
     pub event_type: String,
     pub service: String,
+    pub trace_id: String,
     pub payload: Value,
 }
 
@@ -48,6 +49,7 @@ impl Trail {
                 event_id: text("event_id"),
                 event_type: text("event_type"),
                 service: text("service"),
+                trace_id: text("trace_id"),
                 payload: line["payload"].clone(),
             });
         }
@@ -105,6 +107,7 @@ mod tests {
             event_id: (*id).to_owned(),
             event_type: "X".to_owned(),
             service: "risk".to_owned(),
+            trace_id: String::new(),
             payload: Value::Null,
         };
         Trail {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::{ConfigFaults, KeyDoc, Settings};
 
 /// The variable by which other software names its collector; it counts where ours does not.
-pub(crate) const OTLP_ENDPOINT_ENV: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+pub const OTLP_ENDPOINT_ENV: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// How log lines look; both go to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,7 @@ mod json_lines;
 mod metrics;
 mod start;
 
-pub(crate) use config::OTLP_ENDPOINT_ENV;
-pub use config::{LogFormat, TelemetryConfig};
+pub use config::{LogFormat, OTLP_ENDPOINT_ENV, TelemetryConfig};
 pub use context::{continue_trace, current_trace_id, current_traceparent, trace_id_of};
 pub use metrics::{METRICS_CONTENT_TYPE, Observe, flag, gauge, gauges, meter, metrics_text, seconds, whole};
 pub use start::{Telemetry, TelemetryError, init_telemetry, init_traces, process_name};

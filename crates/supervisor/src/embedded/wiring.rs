@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use thunes_runtime::Settings;
+use thunes_runtime::{OTLP_ENDPOINT_ENV, Settings};
 
 use crate::embedded::ports::loopback;
 use crate::embedded::{Exchange, Link, Plan, Ports, Service, Telegram};
@@ -61,8 +61,8 @@ fn removed(inherit_settings: bool) -> Vec<String> {
     let ours = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     // Failpoints are for the process that they were given to, never for its children.
     ours.filter(|name| {
-        let setting = name.starts_with(Settings::ENV_PREFIX) && name != LOG_ENV && !inherit_settings;
-        setting || name == FAILPOINTS_ENV || name == PARENT_PID_ENV
+        let setting = (name.starts_with(Settings::ENV_PREFIX) && name != LOG_ENV) || name == OTLP_ENDPOINT_ENV;
+        (setting && !inherit_settings) || name == FAILPOINTS_ENV || name == PARENT_PID_ENV
     })
     .collect()
 }

@@ -1,3 +1,6 @@
+mod sink;
+mod tracing_cost;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,6 +31,12 @@ pub struct MeasureArgs {
     /// Callers at the same time, for the second round of orders.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
     callers: u32,
+    /// Measure what tracing costs instead: orders through two environments in turn, one of which exports telemetry.
+    #[arg(long)]
+    tracing: bool,
+    /// Where it exports to; left out, to a receiver in this process that drops everything.
+    #[arg(long, value_name = "URL", requires = "tracing")]
+    otlp_endpoint: Option<String>,
 }
 
 const CALL_LIMIT: Duration = Duration::from_secs(30);
@@ -78,6 +87,13 @@ struct Measured {
 /// Starts an environment of its own, measures, and takes it down.
 pub async fn run(args: MeasureArgs, context: &Context) -> anyhow::Result<u8> {
     let folder = std::env::temp_dir().join(format!("thunes-measure-{}", std::process::id()));
+    if args.tracing {
+        let cost = tracing_cost::measure(&args, &folder).await;
+        let _ = std::fs::remove_dir_all(&folder);
+        let cost = cost?;
+        context.out.result(&cost, || cost.text())?;
+        return Ok(0);
+    }
     let measured = measure(&args, &folder).await;
     let _ = std::fs::remove_dir_all(&folder);
     let measured = measured?;
@@ -160,6 +176,23 @@ async fn validations(mut risk: RiskServiceClient<Client>, count: u32) -> anyhow:
 }
 
 async fn order_round(gateway: &GatewayServiceClient<Client>, callers: u32, orders: u32) -> anyhow::Result<Orders> {
+    let (times, elapsed) = timed_orders(gateway, callers, orders).await?;
+    Ok(Orders {
+        callers,
+        orders_per_second: per_second(times.len(), elapsed)?,
+        round_trip: Latency::from(&times),
+    })
+}
+
+fn per_second(count: u64, elapsed: Duration) -> anyhow::Result<u64> {
+    Ok(count * 1000 / u64::try_from(elapsed.as_millis())?.max(1))
+}
+
+async fn timed_orders(
+    gateway: &GatewayServiceClient<Client>,
+    callers: u32,
+    orders: u32,
+) -> anyhow::Result<(Histogram<u64>, Duration)> {
     let begun = Instant::now();
     let share = orders.div_ceil(callers);
     let mut tasks = Vec::new();
@@ -170,13 +203,7 @@ async fn order_round(gateway: &GatewayServiceClient<Client>, callers: u32, order
     for task in tasks {
         times.add(task.await??)?;
     }
-    let elapsed_ms = u64::try_from(begun.elapsed().as_millis())?.max(1);
-    let orders_per_second = times.len() * 1000 / elapsed_ms;
-    Ok(Orders {
-        callers,
-        orders_per_second,
-        round_trip: Latency::from(&times),
-    })
+    Ok((times, begun.elapsed()))
 }
 
 /// Buys twice and sells once what a purchase surely brought, so that there is always something to sell.

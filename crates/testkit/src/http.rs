@@ -1,0 +1,35 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client for loopback and plain HTTP only: no proxy of the machine and no root certificates are to be asked for.
+pub(crate) fn local_client() -> reqwest::Client {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has the default protocol versions")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(TIMEOUT)
+        .tls_backend_preconfigured(tls)
+        .build()
+        .expect("a client without proxies and files cannot fail to build")
+}
+
+/// The body of a page that answers with success.
+///
+/// # Errors
+/// A sentence, when it does not.
+pub async fn http_get(url: &str) -> Result<String, String> {
+    let response = local_client().get(url).send().await.map_err(|e| e.to_string())?;
+    let status = response.status();
+    let text = response.text().await.map_err(|e| e.to_string())?;
+    if status.is_success() {
+        Ok(text)
+    } else {
+        Err(format!("{status}: {text}"))
+    }
+}
