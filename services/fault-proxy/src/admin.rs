@@ -33,6 +33,7 @@ pub(crate) fn router(links: Arc<[Arc<Link>]>) -> Router {
         .method_not_allowed_fallback(|| async {
             Refusal::of(StatusCode::METHOD_NOT_ALLOWED, "this path does not know this method").into_response()
         })
+        .route(thunes_rpc::METRICS_PATH, thunes_rpc::metrics_route())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(links)
 }

@@ -38,7 +38,7 @@ impl OpeningStops {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let since_ms = fault_since(context)?;
         let mut evidence = Vec::new();
-        let (mut passed, mut reason, mut stopped_after_ms) = (0, String::new(), None);
+        let (mut passed, mut reason, mut stopped_after_ms) = (0_i64, String::new(), None);
         // Twice the bound, so that a late stop is measured and not just missed.
         while clock::now_ms() - since_ms < self.within_ms * 2 {
             let id = context.new_order_id();
@@ -59,7 +59,7 @@ impl OpeningStops {
             tokio::time::sleep(TRY_INTERVAL).await;
         }
         let Some(stopped_after_ms) = stopped_after_ms else {
-            let measured = Measured::count(i64::try_from(passed).unwrap_or(i64::MAX));
+            let measured = Measured::count(passed);
             let judgement = Judgement::Fail(measured, "BUY orders still passed".to_owned());
             return Ok(Outcome::did(format!("{passed} BUY orders passed")).finding("stopped", judgement, evidence));
         };

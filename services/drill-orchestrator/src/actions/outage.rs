@@ -134,7 +134,7 @@ impl JudgeDelivery {
         };
         let missing = missing_in(&trail);
         let order = producers(&trail);
-        let wrong: Vec<String> = order.iter().flat_map(|(_, producer)| producer.wrong.clone()).collect();
+        let wrong: Vec<String> = order.values().flat_map(|producer| producer.wrong.clone()).collect();
         let lines: Vec<_> = order
             .iter()
             .map(|(name, producer)| format!("{name}: {} events, 1 to {}", producer.count, producer.last))

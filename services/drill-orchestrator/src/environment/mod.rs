@@ -78,7 +78,7 @@ impl Drilled {
             sim: SimAdmin::new(&config.sim_admin_url),
             network: Network::new(config.proxy_urls.clone()),
             targets: Arc::new(targets),
-            place: Place::Compose(place),
+            place: Place::Compose(Box::new(place)),
         })
     }
 }

@@ -13,7 +13,7 @@ pub enum Place {
     /// Child processes of this one, started for the run and ended after it.
     Own(Arc<Environment>),
     /// Containers beside this one, which were there before the run and stay.
-    Compose(ComposePlace),
+    Compose(Box<ComposePlace>),
 }
 
 /// What the orchestrator's container sees of the others.
