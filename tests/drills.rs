@@ -424,10 +424,10 @@ fn p11_a_criterion_that_no_probe_can_measure_is_inconclusive_and_exits_with_3() 
 fn a_drill_that_there_is_not_and_a_file_that_is_wrong_are_usage_errors_with_exit_2() {
     let place = Place::new();
     let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
-    let unknown = place.run(&["drill", "run", "T9"], "");
+    let unknown = place.run(&["drill", "run", "T99"], "");
     assert_eq!(unknown.status.code(), Some(2));
     assert!(
-        said(&unknown).contains("T9") && said(&unknown).contains("kill-switch-activation"),
+        said(&unknown).contains("T99") && said(&unknown).contains("kill-switch-activation"),
         "{}",
         said(&unknown)
     );

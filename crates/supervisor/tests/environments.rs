@@ -204,7 +204,7 @@ async fn with_a_fault_proxy_the_services_reach_each_other_through_it_and_everybo
     assert_eq!(proxy["THUNES_PROXY_LINKS"], links.join(","));
     let drill = settings_of(folder.path(), Service::DrillOrchestrator);
     assert_eq!(drill["THUNES_DRILL_RISK_URL"], environment.url(Service::Risk));
-    assert_eq!(drill["THUNES_DRILL_SIM_URL"], environment.url(Service::ExchangeSim));
+    assert_eq!(drill["THUNES_DRILL_SIM_ADMIN_URL"], environment.admin_url());
     let admin = environment.proxy_admin_url().expect("there is one");
     assert_eq!(drill["THUNES_DRILL_PROXY_URLS"], admin);
     let endpoints = Endpoints::load(folder.path()).expect("endpoints");

@@ -38,6 +38,11 @@ pub enum DrillError {
     Address(#[from] thunes_rpc::ClientError),
     #[error("{0}")]
     Attach(ActionError),
+    #[error(
+        "run {run_id} was cut off and is not rolled back yet: {why}. See that container-guard, the fault proxies and the \
+         services run (`docker-compose up -d`), and ask again"
+    )]
+    NotRolledBack { run_id: String, why: String },
     #[error("the environment's folder {path} cannot be made: {source}")]
     Folder { path: PathBuf, source: std::io::Error },
     #[error(transparent)]

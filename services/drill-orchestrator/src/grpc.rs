@@ -260,9 +260,10 @@ pub(crate) fn status(error: DrillError) -> Status {
         DrillError::Lock { .. } | DrillError::Folder { .. } | DrillError::Journal(_) | DrillError::Report(_) => {
             (Code::Internal, ReasonCode::StorageFailed)
         }
-        DrillError::Environment(_) | DrillError::Address(_) | DrillError::Attach(_) => {
-            (Code::Unavailable, ReasonCode::DependencyUnavailable)
-        }
+        DrillError::Environment(_)
+        | DrillError::Address(_)
+        | DrillError::Attach(_)
+        | DrillError::NotRolledBack { .. } => (Code::Unavailable, ReasonCode::DependencyUnavailable),
         DrillError::Serve(_) | DrillError::Program(_) => (Code::Internal, ReasonCode::Internal),
     };
     refusal(code, reason, error.to_string())

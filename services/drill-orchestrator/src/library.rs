@@ -209,9 +209,9 @@ mod tests {
             .map(|d| d.id)
             .collect();
         assert_eq!(ids, ["T1", "T3"]);
-        let error = pick(&["T1", "T9"]).expect_err("unknown").to_string();
+        let error = pick(&["T1", "T99"]).expect_err("unknown").to_string();
         assert!(
-            error.contains("T9") && error.contains("kill-switch-activation"),
+            error.contains("T99") && error.contains("kill-switch-activation"),
             "{error}"
         );
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use thunes_runtime::clock;
 
 use crate::config::DrillConfig;
@@ -15,6 +17,10 @@ use crate::report::{
 };
 use crate::run::rollback_report;
 
+/// How long a rollback on containers is tried at a start.
+const TRIED_FOR: Duration = Duration::from_secs(60);
+const TRY_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Rolls back every run that was cut off, marks it ABORTED, and writes a report that says so.
 ///
 /// # Errors
@@ -26,7 +32,14 @@ pub async fn recover_unfinished(
     progress: &Progress,
 ) -> Result<(), DrillError> {
     for run in journal.unfinished(lock).await? {
-        let rollback = roll_back(journal, &run, config, progress).await;
+        let rollback = roll_back_until(journal, &run, config, progress).await;
+        if run.plan.compose && rollback.outcome == RollbackOutcome::Failed {
+            // The containers are still there, and as the run left them: the next start or run tries again.
+            return Err(DrillError::NotRolledBack {
+                run_id: run.run_id,
+                why: rollback.detail,
+            });
+        }
         let report = aborted_report(journal, &run, config, rollback).await?;
         journal.end(&report, clock::now_ms()).await?;
         if let Some(folder) = &run.plan.out_dir
@@ -40,6 +53,24 @@ pub async fn recover_unfinished(
         });
     }
     Ok(())
+}
+
+/// Containers beside this one may come up later than it, above all the guard: on compose it is tried for a while.
+async fn roll_back_until(journal: &Journal, run: &RunRow, config: &DrillConfig, progress: &Progress) -> RollbackReport {
+    let begun = clock::instant();
+    loop {
+        let rollback = roll_back(journal, run, config, progress).await;
+        let again = run.plan.compose && rollback.outcome == RollbackOutcome::Failed && begun.elapsed() < TRIED_FOR;
+        if !again {
+            return rollback;
+        }
+        tracing::warn!(
+            run_id = run.run_id,
+            why = rollback.detail,
+            "not rolled back yet; trying again"
+        );
+        tokio::time::sleep(TRY_INTERVAL).await;
+    }
 }
 
 /// Puts things back as the journal says they were found.

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::actions::RUNBOOK;
-use crate::domain::{AuditTrail, DrillDefinition, RollbackOutcome, Runbook, Verdict, run_verdict};
+use crate::domain::{DrillDefinition, RollbackOutcome, Runbook, Verdict, run_verdict};
 use crate::engine::{Context, DrillRunner, all_done};
 use crate::environment::{Ask, Clients, Command, Drilled, until};
 use crate::error::{ActionError, DrillError};
@@ -283,8 +283,8 @@ impl Prepared {
         if let Err(error) = until("every event to be delivered", DELIVERED_WITHIN, || delivered(context)).await {
             tracing::warn!(%error, "the report may lack audit events of its last steps");
         }
-        match std::fs::read_to_string(context.environment.place.audit_file()) {
-            Ok(text) => link(steps, &AuditTrail::parse(&text), &self.options.config.trace_url),
+        match context.trail_of_run() {
+            Ok(trail) => link(steps, &trail, &self.options.config.trace_url),
             Err(error) => tracing::warn!(%error, "the audit trail cannot be read: the report's steps have no events"),
         }
     }

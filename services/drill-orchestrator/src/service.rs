@@ -52,7 +52,11 @@ pub async fn serve(config: DrillConfig, listener: TcpListener, shutdown: Cancell
     let journal = Journal::open(&config.data_dir).await?;
     let log: Progress = Arc::new(|event: &ProgressEvent| tracing::info!("{event}"));
     match journal.lock() {
-        Ok(lock) => recover_unfinished(&journal, &lock, &config, &log).await?,
+        Ok(lock) => match recover_unfinished(&journal, &lock, &config, &log).await {
+            // Who asks for the next run is told; without the service nobody would be.
+            Err(error @ DrillError::NotRolledBack { .. }) => tracing::error!(%error, "a run is not rolled back"),
+            ended => ended?,
+        },
         Err(DrillError::Running { .. }) => tracing::info!("another process runs a drill of this journal"),
         Err(error) => return Err(error),
     }
@@ -95,7 +99,11 @@ impl Orchestrator {
             tracing::info!("{event}");
             hub.tell(event);
         });
-        let prepared = Prepared::new(options, &progress).await.map_err(status)?;
+        // In a task of its own: a caller who goes away must not end a rollback in its middle.
+        let preparing = progress.clone();
+        let prepared = tokio::spawn(async move { Prepared::new(options, &preparing).await });
+        let prepared = prepared.await.map_err(|error| Status::internal(error.to_string()))?;
+        let prepared = prepared.map_err(status)?;
         let run_id = prepared.run_id().to_owned();
         self.remember(&request, &RunDrillResponse { run_id: run_id.clone() })
             .await?;

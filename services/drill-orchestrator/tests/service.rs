@@ -148,7 +148,7 @@ async fn wrong_requests_are_refused_with_their_reason() {
         code(refused),
         (Code::InvalidArgument, Some(ReasonCode::InvalidArgument))
     );
-    let refused = client.run_drill(run("x", "", &["T9"])).await.expect_err("unknown");
+    let refused = client.run_drill(run("x", "", &["T99"])).await.expect_err("unknown");
     assert_eq!(code(refused), (Code::NotFound, Some(ReasonCode::DrillUnknown)));
     let mut negative = run("x", "", &["T1"]);
     negative.get_mut().seed = -1;

@@ -15,6 +15,7 @@ use crate::containers::{
 
 /// The engine shows a change at once; only a machine on its knees takes longer than this.
 const CONFIRM_MAX: Duration = Duration::from_secs(10);
+const START_NOTED_WITHIN_MS: i64 = 2000;
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// A whole log of the largest size, from a slow disk.
 const LOGS_MAX: Duration = Duration::from_secs(30);
@@ -216,7 +217,8 @@ impl Direct {
     }
 
     async fn tail(&self, of: &Container) -> String {
-        let since_ms = clock::parse_iso_utc(&of.started_at).unwrap_or_default();
+        // The engine notes the start a moment after the first line was written.
+        let since_ms = clock::parse_iso_utc(&of.started_at).unwrap_or_default() - START_NOTED_WITHIN_MS;
         match self.read_log(&of.service, &of.id, since_ms).await {
             Ok(lines) => {
                 let texts: Vec<String> = lines.into_iter().map(|line| line.text).collect();

@@ -113,7 +113,9 @@ pub enum ContainerError {
          choose a folder that this process can write"
     )]
     State { path: PathBuf, source: io::Error },
-    #[error("the guard at {path} does not answer ({why}); start it (`docker compose up -d guard`, `thunes guard`)")]
+    #[error(
+        "the guard at {path} does not answer ({why}); start it (`docker-compose up -d container-guard`, `thunes guard`)"
+    )]
     GuardUnreachable { path: PathBuf, why: String },
     /// The guard's own word.
     #[error("{message}")]

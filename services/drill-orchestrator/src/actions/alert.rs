@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use thunes_proto::risk::v1::AlertStatus;
 use thunes_types::{TEXT_ALERT_LATE, text_kill_switch_activated};
 
 use crate::action;
@@ -11,6 +12,9 @@ use crate::error::ActionError;
 
 /// How much longer than allowed is waited, so that a late alert is measured and not just missed.
 const PATIENCE: u64 = 3;
+
+/// Risk says of an alert that it is late from this age on.
+const LATE_MS: i64 = 5000;
 
 /// The alert of the drill's activation was accepted by the Bot API in time.
 #[derive(Debug, Deserialize)]
@@ -51,7 +55,7 @@ impl AwaitAlert {
                 .await
                 .map(|status| status.alerts.unwrap_or_default())
             {
-                Ok(alerts) if alerts.last_delay_ms >= 0 && alerts.last_text.contains(&wanted) => Ask::Yes(alerts),
+                Ok(alerts) if is_of(&alerts, &wanted, switched.begun_at_ms) => Ask::Yes(alerts),
                 Ok(alerts) => Ask::NotYet(format!(
                     "{} pending, last error {:?}",
                     alerts.pending, alerts.last_error
@@ -77,7 +81,7 @@ impl AwaitAlert {
         );
         let mut evidence = vec![answer(format!("alert status (receiver: {receiver})"), &alerts)];
         if receiver == "standin" {
-            let text = match heard(context, &wanted).await {
+            let text = match heard(context, &wanted, switched.begun_at_ms).await {
                 Ok(ours) => format!("{} messages carry the text: {ours:?}", ours.len()),
                 Err(error) => format!("not to be had: {error}"),
             };
@@ -98,11 +102,20 @@ impl AwaitAlert {
     }
 }
 
-/// What the stand-in itself says that it heard of `wanted`.
-async fn heard(context: &Context, wanted: &str) -> Result<Vec<String>, ActionError> {
+/// Whether the last alert that was accepted is that of an activation from `begun_at_ms` on; an earlier drill gave the same
+/// reason.
+fn is_of(alerts: &AlertStatus, wanted: &str, begun_at_ms: i64) -> bool {
+    alerts.last_delay_ms >= 0
+        && alerts.last_text.contains(wanted)
+        && alerts.last_accepted_at_ms - alerts.last_delay_ms >= begun_at_ms
+}
+
+/// What the stand-in itself says that it heard of `wanted` since `begun_at_ms`.
+async fn heard(context: &Context, wanted: &str, begun_at_ms: i64) -> Result<Vec<String>, ActionError> {
     let url = context.environment.place.standin_url();
     let messages = context.sim().standin_messages(&url).await?;
-    let ours = messages.iter().map(|message| message.to_string());
+    let since = |message: &&serde_json::Value| message["accepted_at_ms"].as_i64() >= Some(begun_at_ms);
+    let ours = messages.iter().filter(since).map(|message| message.to_string());
     Ok(ours.filter(|message| message.contains(wanted)).collect())
 }
 
@@ -137,7 +150,7 @@ impl LateAlert {
                     .await
                     .map(|status| status.alerts.unwrap_or_default())
                 {
-                    Ok(alerts) if alerts.last_text.contains(&wanted) && alerts.last_delay_ms >= 0 => Ask::Yes(alerts),
+                    Ok(alerts) if is_of(&alerts, &wanted, switched.begun_at_ms) => Ask::Yes(alerts),
                     Ok(alerts) => Ask::NotYet(format!(
                         "{} pending, last error {:?}",
                         alerts.pending, alerts.last_error
@@ -167,7 +180,7 @@ impl LateAlert {
         );
         let late = Judgement::of(
             Measured::seconds(delay_ms),
-            delay_ms >= held_ms,
+            alerts.last_accepted_at_ms >= context.cut.mend_begun_ms,
             "it was delivered before the receiver could be reached again",
         );
         let outcome = Outcome::did(format!(
@@ -178,12 +191,16 @@ impl LateAlert {
         if alerts.receiver != "standin" {
             return Ok(outcome);
         }
-        let messages = heard(context, &wanted).await?;
+        let messages = heard(context, &wanted, switched.begun_at_ms).await?;
         let evidence = vec![Evidence::new(
             EvidenceKind::Answer,
             "what the stand-in heard of it",
             messages.join("\n"),
         )];
+        if delay_ms < LATE_MS {
+            let why = format!("{delay_ms} ms are not late");
+            return Ok(outcome.finding("says_so", Judgement::inconclusive(why), evidence));
+        }
         let says_so = messages.iter().any(|message| message.contains(TEXT_ALERT_LATE));
         let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
         Ok(outcome

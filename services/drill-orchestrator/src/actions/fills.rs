@@ -7,10 +7,12 @@ use thunes_types::parse_decimal;
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Measured};
 use crate::engine::{ActionResult, Context, Outcome};
-use crate::environment::{Ask, until};
+use crate::environment::{Ask, until_every};
 use crate::error::ActionError;
 
 const DELIVERED_WITHIN: Duration = Duration::from_secs(30);
+/// The whole ledger is read at each look.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A fill as both sides name it.
 type Key = (String, i64);
@@ -29,13 +31,18 @@ action!(
 
 impl JudgeFills {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        let compared = until("the book to have every fill", DELIVERED_WITHIN, || async {
-            match compare(context).await {
-                Ok(difference) if difference.wrong.is_empty() => Ask::Yes(difference),
-                Ok(difference) => Ask::NotYet(difference.wrong.join("; ")),
-                Err(error) => Ask::NotYet(error.to_string()),
-            }
-        })
+        let compared = until_every(
+            LOOK_INTERVAL,
+            "the book to have every fill",
+            DELIVERED_WITHIN,
+            || async {
+                match compare(context).await {
+                    Ok(difference) if difference.wrong.is_empty() => Ask::Yes(difference),
+                    Ok(difference) => Ask::NotYet(difference.wrong.join("; ")),
+                    Err(error) => Ask::NotYet(error.to_string()),
+                }
+            },
+        )
         .await;
         let compared = match compared {
             Ok(compared) => compared,

@@ -7,6 +7,7 @@ use thunes_proto::gateway::v1::{Order, OrderState};
 use thunes_proto::types::v1::Side;
 use thunes_runtime::clock;
 
+use super::network::begin;
 use super::orders::{is_ended, ledger_evidence, market};
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Value};
@@ -41,7 +42,7 @@ impl CutInFlight {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         context.sim().slow_orders(self.exchange_latency_ms).await?;
         let held_before = context.sim().slowed_orders().await?;
-        context.cut.before = context.environment.network.links().await?;
+        begin(context).await?;
         let id = context.new_order_id();
         let (clients, order) = (
             context.clients().clone(),
@@ -65,7 +66,10 @@ impl CutInFlight {
             .network
             .set(fault, |name| name == EXCHANGE_LINK)
             .await?;
+        // Unanswered after the cut is in flight at the cut.
+        let unanswered = !sending.is_finished();
         context.cut.since_ms = clock::now_ms();
+        context.cut.links = vec![EXCHANGE_LINK.to_owned()];
         context.cut.in_flight = Some(id.clone());
         let told = tokio::time::timeout(ANSWERED_WITHIN, sending).await;
         let told = match told {
@@ -82,30 +86,32 @@ impl CutInFlight {
             }
         })
         .await?;
-        Ok(self.judge(&doubted, &told))
+        Ok(judge(&doubted, &told, unanswered))
     }
+}
 
-    fn judge(&self, order: &Order, told: &str) -> Outcome {
-        let state = order.state();
-        let id = &order.client_order_id;
-        let said =
-            format!("{id}: cut while the exchange had it; the caller was told {told}; the gateway has {state:?}");
-        let in_doubt = Judgement::of_text(
-            state.as_str_name(),
-            state == OrderState::InDoubt,
-            "an order whose answer was cut off must be in doubt until the exchange is asked",
-        );
-        Outcome::did(said)
-            .finding("in_flight", Judgement::Pass(Measured::count(1)), Vec::new())
-            .finding(
-                "in_doubt",
-                in_doubt,
-                vec![
-                    answer("the order after the cut", order),
-                    Evidence::new(EvidenceKind::Note, "what the caller was told", told),
-                ],
-            )
+fn judge(order: &Order, told: &str, unanswered: bool) -> Outcome {
+    let state = order.state();
+    let id = &order.client_order_id;
+    let said = format!("{id}: cut while the exchange had it; the caller was told {told}; the gateway has {state:?}");
+    let evidence = vec![
+        answer("the order after the cut", order),
+        Evidence::new(EvidenceKind::Note, "what the caller was told", told),
+    ];
+    if !unanswered {
+        let late = || Judgement::inconclusive("the order was answered before the link was cut");
+        return Outcome::did(said)
+            .finding("in_flight", late(), Vec::new())
+            .finding("in_doubt", late(), evidence);
     }
+    let in_doubt = Judgement::of_text(
+        state.as_str_name(),
+        state == OrderState::InDoubt,
+        "an order whose answer was cut off must be in doubt until the exchange is asked",
+    );
+    Outcome::did(said)
+        .finding("in_flight", Judgement::Pass(Measured::count(1)), Vec::new())
+        .finding("in_doubt", in_doubt, evidence)
 }
 
 /// The order's fate becomes known, and is what the exchange's own ledger has.
@@ -170,7 +176,16 @@ impl DoubtEnds {
             "{id} is {} after {took_ms} ms, as the exchange has it",
             order.state().as_str_name()
         );
-        let twice = i64::try_from(at_exchange.len()).unwrap_or(i64::MAX);
+        let count = i64::try_from(at_exchange.len()).unwrap_or(i64::MAX);
+        let sent_once = if count == 0 && order.state() == OrderState::NeverArrived {
+            Judgement::inconclusive("the order never arrived, so it was not in flight")
+        } else {
+            Judgement::of(
+                Measured::count(count),
+                count == 1,
+                "orders at the exchange under this id",
+            )
+        };
         Ok(Outcome::did(said)
             .finding(
                 "resolved",
@@ -194,14 +209,6 @@ impl DoubtEnds {
                 ),
                 evidence,
             )
-            .finding(
-                "sent_once",
-                Judgement::of(
-                    Measured::count(twice),
-                    twice == 1,
-                    "orders at the exchange under this id",
-                ),
-                Vec::new(),
-            ))
+            .finding("sent_once", sent_once, Vec::new()))
     }
 }

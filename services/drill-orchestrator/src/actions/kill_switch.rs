@@ -27,6 +27,9 @@ pub(super) struct ActivateKillSwitch {
     /// How many callers keep sending BUY orders meanwhile.
     #[serde(default)]
     storm: usize,
+    /// The gateway cannot be told: its fence must be its lease that ran out.
+    #[serde(default)]
+    by_lease: bool,
 }
 
 fn symbol() -> String {
@@ -46,7 +49,7 @@ impl ActivateKillSwitch {
             0 => None,
             callers => Some(self.start_storm(context, callers).await?),
         };
-        let begun = clock::instant();
+        let (begun, begun_at_ms) = (clock::instant(), clock::now_ms());
         let activated = context.clients().activate(&self.reason).await;
         let (answered_at_ms, took_us) = (clock::now_ms(), clock::elapsed_us(begun));
         let stormed = match storm {
@@ -58,6 +61,7 @@ impl ActivateKillSwitch {
         let status = context.clients().risk_status().await?;
         context.switched_on = Some(SwitchedOn {
             reason: self.reason.clone(),
+            begun_at_ms,
             answered_at_ms,
         });
         if context.drill_id == "T1" || !context.measurements.iter().any(|m| m.name == "activation_to_fence") {
@@ -94,7 +98,29 @@ impl ActivateKillSwitch {
         }
         Ok(Outcome::did(said.clone())
             .finding("activated", Judgement::of_text(said, holds, why), evidence)
-            .finding("fenced", fence(&activated, tried, answered_at_ms), fence_evidence))
+            .finding(
+                "fenced",
+                self.judge_fence(&activated, tried, answered_at_ms),
+                fence_evidence,
+            ))
+    }
+
+    fn judge_fence(
+        &self,
+        activated: &ActivateKillSwitchResponse,
+        storm: Option<&[Answer]>,
+        answered_at_ms: i64,
+    ) -> Judgement {
+        let told = activated
+            .gateways
+            .iter()
+            .find(|gateway| gateway.outcome() == FenceOutcome::Confirmed);
+        match told {
+            Some(gateway) if self.by_lease => {
+                Judgement::inconclusive(format!("{} confirmed, so it was not cut off", gateway.id))
+            }
+            _ => fence(activated, storm, answered_at_ms),
+        }
     }
 
     async fn start_storm(&self, context: &Context, callers: usize) -> Result<Storm, ActionError> {

@@ -49,6 +49,7 @@ pub const ALL: &[Entry] = &[
     trade_loop::StopTradeLoop::ENTRY,
     kill::Kill9::ENTRY,
     settle::Settle::ENTRY,
+    settle::BecomeQuiet::ENTRY,
     recovered::JudgeRecovery::ENTRY,
     recovered::TrailVerifies::ENTRY,
     logs::JudgeLogs::ENTRY,

@@ -40,7 +40,10 @@ impl NetworkFault {
         if let Some(missing) = self.links.iter().find(|link| !set.contains(link)) {
             return Err(ActionError::NotMet(format!("there is no link {missing}")));
         }
-        Ok(Outcome::did(format!("{:?} on {}", self.kind, set.join(", "))))
+        let said = format!("{:?} on {}", self.kind, set.join(", "));
+        context.cut.since_ms = clock::now_ms();
+        context.cut.links = set;
+        Ok(Outcome::did(said))
     }
 }
 
@@ -62,6 +65,14 @@ impl Isolate {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let service = Service::parse(&self.service)
             .ok_or_else(|| ActionError::NotMet(format!("there is no service {:?}", self.service)))?;
+        if matches!(
+            service,
+            Service::FaultProxy | Service::ExchangeSim | Service::DrillOrchestrator
+        ) {
+            return Err(ActionError::NotMet(format!(
+                "{service} is what the drill itself stands on; it is not cut off"
+            )));
+        }
         begin(context).await?;
         context.cut.isolated = Some(service);
         let how = match &context.environment.place {
@@ -82,6 +93,7 @@ impl Isolate {
                 format!("taken off the networks {}", networks.join(", "))
             }
         };
+        context.cut.since_ms = clock::now_ms();
         Ok(Outcome::did(format!("{service}: {how}")))
     }
 }
@@ -90,14 +102,35 @@ fn touches(link: &str, service: Service) -> bool {
     link.split(':').any(|end| end == service.name())
 }
 
-/// Notes what the links had counted and when the fault took hold.
-async fn begin(context: &mut Context) -> Result<(), ActionError> {
-    context.cut = CutState {
-        before: context.environment.network.links().await?,
-        since_ms: clock::now_ms(),
-        ..CutState::default()
-    };
+/// Forgets the fault before, and notes what the links had counted. The moment of the fault is noted once it is there.
+pub(super) async fn begin(context: &mut Context) -> Result<(), ActionError> {
+    context.cut = CutState::default();
+    context.cut.before = context.environment.network.links().await?;
     Ok(())
+}
+
+/// Whether what the drill did to the network is still so.
+///
+/// # Errors
+/// When no fault was made, or it is gone: what is seen now says nothing of it.
+pub(super) async fn fault_is_there(context: &Context) -> Result<(), ActionError> {
+    if context.cut.since_ms == 0 {
+        return Err(ActionError::NotMet(
+            "no fault of the network was made before".to_owned(),
+        ));
+    }
+    let links = context.environment.network.links().await?;
+    let since = |link: &LinkState| link.fault.as_ref().and_then(|fault| fault["since_ms"].as_i64());
+    let gone = context.cut.links.iter().find(|name| {
+        let link = links.iter().find(|link| link.name == **name);
+        link.and_then(since).is_none_or(|at_ms| at_ms > context.cut.since_ms)
+    });
+    match gone {
+        None => Ok(()),
+        Some(name) => Err(ActionError::NotMet(format!(
+            "the fault on {name} is gone: was its proxy started again meanwhile?"
+        ))),
+    }
 }
 
 /// Everything can reach everything again. A fault that hit nothing showed nothing.
@@ -114,34 +147,49 @@ action!(
 
 impl MendNetwork {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        let now = context.environment.network.links().await?;
-        let mut said = Vec::new();
-        for link in context.environment.network.heal().await? {
-            said.push(format!("{} mended", link.name));
-        }
+        let seen = context.environment.network.links().await;
+        context.cut.mend_begun_ms = clock::now_ms();
+        // One that does not answer must not keep the others from being mended.
+        let (mut said, mut failed) = context.environment.network.heal().await;
         for service in context.targets().services() {
-            let networks = context.targets().reconnect(service).await?;
-            if !networks.is_empty() {
-                said.push(format!("{service} is back on {}", networks.join(", ")));
+            match context.targets().reconnect(service).await {
+                Ok(networks) if networks.is_empty() => {}
+                Ok(networks) => said.push(format!("{service} is back on {}", networks.join(", "))),
+                Err(error) => failed.push(format!("{service}: {error}")),
             }
         }
         context.cut.mended_at_ms = clock::now_ms();
-        let hits = hits(context, &now);
-        let total: u64 = hits.iter().map(|(_, hits)| hits).sum();
+        if !failed.is_empty() {
+            return Err(ActionError::NotMet(format!(
+                "not everything was mended: {}",
+                failed.join("; ")
+            )));
+        }
+        let seen = seen?;
+        let hits = hits(context, &seen);
         let lines: Vec<_> = hits.iter().map(|(name, hits)| format!("{name}: {hits}")).collect();
-        let faulty: Vec<_> = now.iter().filter(|link| link.fault.is_some()).collect();
+        let faulty: Vec<_> = seen.iter().filter(|link| link.fault.is_some()).collect();
         let evidence = vec![
             Evidence::new(EvidenceKind::Note, "hits by link", lines.join("\n")),
             answer("the faulty links, as the proxy counted them", &faulty),
         ];
-        let judgement = match i64::try_from(total).unwrap_or(i64::MAX) {
-            0 => Judgement::inconclusive("the fault hit no connection"),
-            count => Judgement::Pass(Measured::count(count)),
-        };
         if said.is_empty() {
             said.push("no fault was set".to_owned());
         }
-        Ok(Outcome::did(said.join("; ")).finding("hit", judgement, evidence))
+        Ok(Outcome::did(said.join("; ")).finding("hit", judge(context, &hits), evidence))
+    }
+}
+
+/// Each link that was made faulty must have been hit; of a service that was cut off, any of its links.
+fn judge(context: &Context, hits: &[(String, u64)]) -> Judgement {
+    let of = |name: &str| hits.iter().find(|(link, _)| link == name).map_or(0, |(_, hits)| *hits);
+    if let Some(untouched) = context.cut.links.iter().find(|link| of(link) == 0) {
+        return Judgement::inconclusive(format!("the fault hit no connection on {untouched}"));
+    }
+    let total: u64 = hits.iter().map(|(_, hits)| hits).sum();
+    match i64::try_from(total).unwrap_or(i64::MAX) {
+        0 => Judgement::inconclusive("the fault hit no connection"),
+        count => Judgement::Pass(Measured::count(count)),
     }
 }
 
@@ -155,7 +203,7 @@ fn hits(context: &Context, now: &[LinkState]) -> Vec<(String, u64)> {
             let failed = link.counters.upstream_failed.saturating_sub(earlier.upstream_failed);
             failed + link.counters.hits().saturating_sub(earlier.hits())
         }
-        _ if link.fault.is_some() => link.since_fault.hits(),
+        None if context.cut.links.contains(&link.name) => link.since_fault.hits(),
         _ => 0,
     };
     now.iter()

@@ -7,6 +7,7 @@ use thunes_proto::gateway::v1::OrderState;
 use thunes_proto::types::v1::Side;
 use thunes_runtime::clock;
 
+use super::network::fault_is_there;
 use super::orders::{ledger_evidence, market, submit_to_end};
 use crate::action;
 use crate::domain::{Evidence, EvidenceKind, Judgement, Measured, Value};
@@ -25,6 +26,8 @@ pub(super) struct OpeningStops {
     symbol: String,
     amount: String,
     within_ms: i64,
+    /// Why a BUY may be denied here; another reason shows nothing of the fault.
+    reasons: Vec<String>,
 }
 
 action!(
@@ -36,7 +39,8 @@ action!(
 
 impl OpeningStops {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        let since_ms = fault_since(context)?;
+        fault_is_there(context).await?;
+        let since_ms = context.cut.since_ms;
         let mut evidence = Vec::new();
         let (mut passed, mut reason, mut stopped_after_ms) = (0_i64, String::new(), None);
         // Twice the bound, so that a late stop is measured and not just missed.
@@ -58,12 +62,23 @@ impl OpeningStops {
             context.cut.orders.push(order);
             tokio::time::sleep(TRY_INTERVAL).await;
         }
+        if stopped_after_ms.is_none() && passed == 0 {
+            let judgement = Judgement::inconclusive("no BUY was tried");
+            return Ok(Outcome::did("no BUY was tried").finding("stopped", judgement, evidence));
+        }
+        if stopped_after_ms.is_some() && !self.reasons.contains(&reason) {
+            let why = format!(
+                "denied for {reason}, which is not of the fault ({})",
+                self.reasons.join(", ")
+            );
+            return Ok(Outcome::did(why.clone()).finding("stopped", Judgement::inconclusive(why), evidence));
+        }
         let Some(stopped_after_ms) = stopped_after_ms else {
             let measured = Measured::count(passed);
             let judgement = Judgement::Fail(measured, "BUY orders still passed".to_owned());
             return Ok(Outcome::did(format!("{passed} BUY orders passed")).finding("stopped", judgement, evidence));
         };
-        let wrong = self.denied_again(context, &mut evidence).await?;
+        let wrong = denied_again(context, &self.symbol, &self.amount, &mut evidence).await?;
         context.measure(
             format!("opening_stopped.{}", context.drill_id),
             Value::seconds(stopped_after_ms),
@@ -83,26 +98,27 @@ impl OpeningStops {
             evidence,
         ))
     }
+}
 
-    async fn denied_again(
-        &self,
-        context: &mut Context,
-        evidence: &mut Vec<Evidence>,
-    ) -> Result<Vec<String>, ActionError> {
-        let mut wrong = Vec::new();
-        for _ in 0..DENIED_MIN {
-            let id = context.new_order_id();
-            let order = market(&id, &self.symbol, Side::Buy, &self.amount);
-            let answered = context.clients().submit(order).await?;
-            let order = answered.order.clone().unwrap_or_default();
-            if order.state() != OrderState::Denied {
-                wrong.push(format!("{id} became {}", order.state().as_str_name()));
-                evidence.push(answer("a BUY after the first denial", &answered));
-            }
-            context.cut.orders.push(order);
+/// Tries some more BUY orders; names those that were not denied.
+async fn denied_again(
+    context: &mut Context,
+    symbol: &str,
+    amount: &str,
+    evidence: &mut Vec<Evidence>,
+) -> Result<Vec<String>, ActionError> {
+    let mut wrong = Vec::new();
+    for _ in 0..DENIED_MIN {
+        let id = context.new_order_id();
+        let answered = context.clients().submit(market(&id, symbol, Side::Buy, amount)).await?;
+        let order = answered.order.clone().unwrap_or_default();
+        if order.state() != OrderState::Denied {
+            wrong.push(format!("{id} became {}", order.state().as_str_name()));
+            evidence.push(answer("a BUY after the first denial", &answered));
         }
-        Ok(wrong)
+        context.cut.orders.push(order);
     }
+    Ok(wrong)
 }
 
 /// Positions can be closed all the same.
@@ -128,6 +144,7 @@ action!(
 
 impl ClosingWorks {
     async fn execute(&self, context: &mut Context) -> ActionResult {
+        fault_is_there(context).await?;
         let (mut wrong, mut evidence, mut fills) = (Vec::new(), Vec::new(), 0);
         for number in 1..=self.orders {
             let id = context.new_order_id();
@@ -158,16 +175,19 @@ impl ClosingWorks {
     }
 }
 
-/// By the exchange's own ledger nothing opened between the first denial and the mending.
+/// Nothing opens to the end of the fault: more BUY orders are tried, and the exchange's own ledger is asked.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NothingOpened {}
+pub(super) struct NothingOpened {
+    symbol: String,
+    amount: String,
+}
 
 action!(
     NothingOpened,
     "nothing_opened",
     ["none"],
-    "Asks the exchange's ledger for BUY orders that it accepted since the first denial."
+    "Tries BUY orders once more, and asks the exchange's ledger for any that it accepted since the first denial."
 );
 
 impl NothingOpened {
@@ -176,36 +196,36 @@ impl NothingOpened {
             .cut
             .denied_since_ms
             .ok_or_else(|| ActionError::NotMet("no BUY was denied before".to_owned()))?;
+        fault_is_there(context).await?;
+        let mut evidence = Vec::new();
+        let mut wrong = denied_again(context, &self.symbol, &self.amount, &mut evidence).await?;
         let ledger = context.sim().ledger().await?;
         let late = ledger.buys_accepted_after(since_ms);
-        let tried = context
+        let (ours, others): (Vec<_>, Vec<_>) = late
+            .into_iter()
+            .partition(|order| order.client_order_id.starts_with("drill-"));
+        evidence.push(Evidence::new(
+            EvidenceKind::Ledger,
+            format!("BUY orders that the exchange accepted after {since_ms} (ms, UTC)"),
+            format!("of the drill: {ours:?}\nof others: {others:?}"),
+        ));
+        wrong.extend(ours.iter().map(|order| format!("{order:?}")));
+        let denied = context
             .cut
             .orders
             .iter()
-            .filter(|order| order.state() == OrderState::Denied)
-            .count();
-        let evidence = vec![Evidence::new(
-            EvidenceKind::Ledger,
-            format!("BUY orders that the exchange accepted after {since_ms} (ms, UTC)"),
-            format!("{} of {} orders: {late:?}", late.len(), ledger.orders.len()),
-        )];
+            .filter(|order| order.state() == OrderState::Denied);
+        let tried = denied.count();
         let said = format!(
-            "{} BUY orders accepted after the first denial; {tried} were tried",
-            late.len()
+            "{} BUY orders accepted after the first denial; {tried} were denied",
+            ours.len()
         );
-        let judgement = if tried == 0 {
-            Judgement::inconclusive("no BUY was tried after the first denial")
+        let judgement = if wrong.is_empty() && !others.is_empty() {
+            Judgement::inconclusive(format!("somebody else opened positions meanwhile: {others:?}"))
         } else {
-            let count = i64::try_from(late.len()).unwrap_or(i64::MAX);
-            Judgement::of(Measured::count(count), late.is_empty(), format!("{late:?}"))
+            let count = i64::try_from(ours.len()).unwrap_or(i64::MAX);
+            Judgement::of(Measured::count(count), wrong.is_empty(), wrong.join("; "))
         };
         Ok(Outcome::did(said).finding("none", judgement, evidence))
-    }
-}
-
-fn fault_since(context: &Context) -> Result<i64, ActionError> {
-    match context.cut.since_ms {
-        0 => Err(ActionError::NotMet("no fault was set before".to_owned())),
-        since_ms => Ok(since_ms),
     }
 }

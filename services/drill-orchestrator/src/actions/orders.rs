@@ -7,7 +7,7 @@ use thunes_proto::types::v1::Side;
 use thunes_types::{TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED, parse_decimal};
 
 use crate::action;
-use crate::domain::{Evidence, EvidenceKind, Judgement, LedgerFill, Measured, SimLedger};
+use crate::domain::{Evidence, EvidenceKind, Holding, Judgement, LedgerFill, Measured, SimLedger};
 use crate::engine::{ActionResult, Context, Outcome, answer};
 use crate::environment::{Ask, Clients, until};
 use crate::error::ActionError;
@@ -107,6 +107,8 @@ impl OpenPosition {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let id = context.new_order_id();
         let clients = context.clients();
+        let held_now = |holding: Holding| holding.get(&self.symbol).copied().unwrap_or_default();
+        let before = held_now(clients.holding().await?);
         let order = submit_to_end(clients, market(&id, &self.symbol, Side::Buy, &self.amount)).await?;
         let ledger = context.sim().ledger().await?;
         let evidence = vec![answer("the order", &order), ledger_evidence(&ledger, &id)];
@@ -117,12 +119,8 @@ impl OpenPosition {
             return Ok(Outcome::did("no position").finding("created", judgement, evidence));
         }
         let held = until("the book to have the position", FILLED_WITHIN, || async {
-            match clients
-                .holding()
-                .await
-                .map(|holding| holding.get(&self.symbol).copied().unwrap_or_default())
-            {
-                Ok(held) if held > Decimal::ZERO => Ask::Yes(held),
+            match clients.holding().await.map(held_now) {
+                Ok(held) if held > before && held > Decimal::ZERO => Ask::Yes(held),
                 Ok(held) => Ask::NotYet(format!("{held}")),
                 Err(error) => Ask::NotYet(error.to_string()),
             }

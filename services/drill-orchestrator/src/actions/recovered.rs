@@ -8,9 +8,7 @@ use thunes_runtime::clock;
 use super::databases::check_databases;
 use super::trade_loop::{TraderRecord, read_record};
 use crate::action;
-use crate::domain::{
-    AuditTrail, BookDifference, DataLoss, DataLossFacts, Evidence, EvidenceKind, Judgement, Measured, SimLedger,
-};
+use crate::domain::{BookDifference, DataLoss, DataLossFacts, Evidence, EvidenceKind, Judgement, Measured, SimLedger};
 use crate::engine::{ActionResult, Context, Outcome};
 use crate::error::ActionError;
 
@@ -259,7 +257,7 @@ async fn audit_part(context: &Context) -> Result<Part, ActionError> {
     let mut tries = 0;
     let (report, trail) = loop {
         let report = thunes_tlog::verify_file(&path).map_err(failed())?;
-        let trail = AuditTrail::parse(&std::fs::read_to_string(&path).map_err(failed())?);
+        let trail = context.trail_of_run()?;
         tries += 1;
         let whole = report.first_bad.is_none() && trail.invalid.is_empty() && !trail.unfinished;
         if whole || tries >= VERIFY_TRIES {
@@ -284,13 +282,13 @@ async fn audit_part(context: &Context) -> Result<Part, ActionError> {
     wrong.extend(trail.lost(&context.audit_acks));
     let said = format!(
         "{} lines, all valid JSON, the chain verifies; {} acknowledged events are there unchanged",
-        trail.lines.len(),
+        report.lines,
         context.audit_acks.len()
     );
     let said = if wrong.is_empty() {
         said
     } else {
-        format!("{} of {} lines are sound", report.lines, trail.lines.len())
+        format!("{} lines are sound", report.lines)
     };
     let last = trail.lines.last().map(|line| line.raw.clone()).unwrap_or_default();
     let evidence = vec![

@@ -5,9 +5,12 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use thunes_proto::gateway::v1::{OrderState, OrderType, SubmitOrderRequest};
 use thunes_proto::types::v1::Side;
+use thunes_supervisor::embedded::Service;
+use thunes_supervisor::{SupervisorError, Targets};
 use thunes_types::{checked_sub, floor_to_step};
 
-use super::orders::{decimal, submit_to_end};
+use super::orders::{decimal, is_ended, submit_to_end};
+use super::settle::until_quiet;
 use crate::action;
 use crate::engine::{ActionResult, Context, Outcome};
 use crate::environment::{Ask, until};
@@ -83,8 +86,18 @@ impl CancelOpenOrders {
         if ours.is_empty() {
             return Ok(Outcome::did("no order of the drill is open"));
         }
+        // One that filled meanwhile must not keep the others open.
+        let mut failed = Vec::new();
         for id in &ours {
-            clients.cancel(id, "DRILL: rollback").await?;
+            if let Err(error) = clients.cancel(id, "DRILL: rollback").await {
+                let still_open = clients.order(id).await.is_ok_and(|order| !is_ended(order.state()));
+                if still_open {
+                    failed.push(format!("{id}: {error}"));
+                }
+            }
+        }
+        if !failed.is_empty() {
+            return Err(ActionError::NotMet(format!("still open: {}", failed.join("; "))));
         }
         Ok(Outcome::did(format!("canceled {}", ours.join(", "))))
     }
@@ -109,6 +122,7 @@ impl CloseLeftovers {
                 "positions of a live account are left to a person".to_owned(),
             ));
         }
+        until_quiet(context).await?;
         let (book, mut said) = (context.clients().holding().await?, Vec::new());
         for (symbol, now) in book {
             let before = context
@@ -196,17 +210,26 @@ action!(
 impl RestartWhatIsDown {
     async fn execute(&self, context: &mut Context) -> ActionResult {
         let targets = context.targets();
-        let mut down = Vec::new();
+        // One that is gone must not keep the others down.
+        let (mut down, mut failed) = (Vec::new(), Vec::new());
         for service in targets.services() {
-            if targets.is_paused(service).await? {
-                targets.resume(service).await?;
-            }
-            if !targets.is_running(service).await? {
-                down.push(service);
+            match resumed_and_running(targets, service).await {
+                Ok(true) => {}
+                Ok(false) => down.push(service),
+                Err(error) => failed.push(format!("{service}: {error}")),
             }
         }
-        for started in join_all(down.iter().map(|service| targets.start(*service))).await {
-            started?;
+        let starts = join_all(down.iter().map(|service| targets.start(*service))).await;
+        failed.extend(
+            down.iter()
+                .zip(starts)
+                .filter_map(|(service, started)| Some(format!("{service}: {}", started.err()?))),
+        );
+        if !failed.is_empty() {
+            return Err(ActionError::NotMet(format!(
+                "not everything runs again: {}",
+                failed.join("; ")
+            )));
         }
         let names: Vec<_> = down.iter().map(|service| service.name()).collect();
         Ok(Outcome::did(if names.is_empty() {
@@ -215,4 +238,12 @@ impl RestartWhatIsDown {
             format!("started {}", names.join(", "))
         }))
     }
+}
+
+/// Resumes it if it is paused; says whether it runs.
+async fn resumed_and_running(targets: &dyn Targets, service: Service) -> Result<bool, SupervisorError> {
+    if targets.is_paused(service).await? {
+        targets.resume(service).await?;
+    }
+    targets.is_running(service).await
 }

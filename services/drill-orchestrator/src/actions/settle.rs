@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use thunes_proto::gateway::v1::OrderState;
 use thunes_runtime::clock;
 
 use crate::action;
@@ -9,6 +10,8 @@ use crate::engine::{ActionResult, Context, Outcome};
 use crate::environment::{Ask, until};
 use crate::error::ActionError;
 
+/// Longer than an order that never arrived stays in doubt.
+const KNOWN_WITHIN: Duration = Duration::from_secs(60);
 const LOOPS_END_WITHIN: Duration = Duration::from_secs(40);
 
 /// Lets the trader end, every order become known and every outbox empty.
@@ -37,7 +40,6 @@ action!(
 
 impl Settle {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        context.sim().slow_orders(0).await?;
         let trader_exit = match &context.trade_loop {
             Some(trade_loop) if trade_loop.target.is_running() => {
                 trade_loop.target.stop(LOOPS_END_WITHIN).await?.to_string()
@@ -45,6 +47,7 @@ impl Settle {
             Some(_) => return Err(ActionError::NotMet("the trader had ended by itself".to_owned())),
             None => return Err(ActionError::NotMet("no trader was started".to_owned())),
         };
+        context.sim().slow_orders(0).await?;
         let (resolved, resolution_evidence) = self.resolution(context).await;
         let begun = clock::instant();
         let within = Duration::from_millis(self.delivered_within_ms);
@@ -140,6 +143,43 @@ fn recovery_evidence(context: &Context) -> Evidence {
         "kills and restarts",
         lines.collect::<Vec<_>>().join("\n"),
     )
+}
+
+/// The book is what the exchange says, and nothing is on its way: what trades back must not stand on less.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BecomeQuiet {}
+
+action!(
+    BecomeQuiet,
+    "become_quiet",
+    [],
+    "Waits until every order is known, and every fill and audit event delivered."
+);
+
+impl BecomeQuiet {
+    async fn execute(&self, context: &mut Context) -> ActionResult {
+        Ok(Outcome::did(until_quiet(context).await?))
+    }
+}
+
+/// Waits until nothing is on its way.
+///
+/// # Errors
+/// When something stays on its way.
+pub(super) async fn until_quiet(context: &Context) -> Result<String, ActionError> {
+    until("everything to be known and delivered", KNOWN_WITHIN, || async {
+        match context
+            .clients()
+            .orders(&[OrderState::Intent, OrderState::InDoubt])
+            .await
+        {
+            Ok(open) if open.is_empty() => quiet(context).await,
+            Ok(open) => Ask::NotYet(format!("{} orders not known", open.len())),
+            Err(error) => Ask::NotYet(error.to_string()),
+        }
+    })
+    .await
 }
 
 /// Nothing is on its way between the services any more.

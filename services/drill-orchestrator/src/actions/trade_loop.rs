@@ -233,15 +233,14 @@ action!(
 
 impl StopTradeLoop {
     async fn execute(&self, context: &mut Context) -> ActionResult {
-        context.sim().slow_orders(0).await?;
-        let Some(trade_loop) = &context.trade_loop else {
-            return Ok(Outcome::did("no trader ran"));
+        // The trader first: it must not trade on because the exchange's own settings cannot be changed.
+        let said = match &context.trade_loop {
+            None => "no trader ran".to_owned(),
+            Some(trade_loop) if !trade_loop.target.is_running() => "the trader had ended".to_owned(),
+            Some(trade_loop) => format!("the trader: {}", trade_loop.target.stop(STOP_WITHIN).await?),
         };
-        if !trade_loop.target.is_running() {
-            return Ok(Outcome::did("the trader had ended"));
-        }
-        let exit = trade_loop.target.stop(STOP_WITHIN).await?;
-        Ok(Outcome::did(format!("the trader: {exit}")))
+        context.sim().slow_orders(0).await?;
+        Ok(Outcome::did(said))
     }
 }
 

@@ -50,6 +50,19 @@ impl AuditTrail {
         trail
     }
 
+    /// Reads the file from `from` on, which is the end of a line.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &std::path::Path, from: u64) -> std::io::Result<Self> {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut file = std::fs::File::open(path)?;
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::parse(&String::from_utf8_lossy(&bytes)))
+    }
+
     /// The newest event of that type and reason.
     pub fn newest(&self, event_type: &str, reason: &str) -> Option<&AuditLine> {
         self.lines

@@ -6,7 +6,7 @@ use thunes_runtime::clock;
 use thunes_supervisor::embedded::Service;
 use thunes_supervisor::{LogMark, Target, Targets};
 
-use crate::domain::{Evidence, Holding, SimLedger, Value, fold_fills};
+use crate::domain::{AuditTrail, Evidence, Holding, SimLedger, Value, fold_fills};
 use crate::environment::{Clients, Drilled, LinkState, SimAdmin};
 use crate::error::ActionError;
 use crate::journal::Found;
@@ -23,6 +23,8 @@ pub struct Context {
     pub step_name: String,
     pub measurements: Vec<Measurement>,
     pub reconciliation: Reconciliation,
+    /// Size of the audit trail before the run's first event.
+    pub trail_from: u64,
     /// Audit events that were acknowledged to the drill: sequence number and leaf hash.
     pub audit_acks: Vec<(i64, String)>,
     pub switched_on: Option<SwitchedOn>,
@@ -38,6 +40,8 @@ pub struct Context {
 #[derive(Debug, Clone)]
 pub struct SwitchedOn {
     pub reason: String,
+    /// Wall clock, before it was asked for.
+    pub begun_at_ms: i64,
     /// Wall clock, when the answer was here: from now on nothing may open.
     pub answered_at_ms: i64,
 }
@@ -73,8 +77,11 @@ pub struct CrashState {
 pub struct CutState {
     /// When the present fault took hold, by the wall clock.
     pub since_ms: i64,
-    /// When it was ended.
+    /// Just before it was ended, and when it was.
+    pub mend_begun_ms: i64,
     pub mended_at_ms: i64,
+    /// The links that were made faulty.
+    pub links: Vec<String>,
     /// The links before it, to count what it hit.
     pub before: Vec<LinkState>,
     /// The service that was cut off from everything.
@@ -100,8 +107,10 @@ pub struct Kill {
 
 impl Context {
     pub fn new(environment: Drilled, run_id: &str, found: Found) -> Self {
+        let trail_from = std::fs::metadata(environment.place.audit_file()).map_or(0, |file| file.len());
         Self {
             environment,
+            trail_from,
             run_id: run_id.to_owned(),
             found,
             drill_id: String::new(),
@@ -116,6 +125,26 @@ impl Context {
             cut: CutState::default(),
             commands: Vec::new(),
         }
+    }
+
+    /// What an earlier drill did must not be judged in this one.
+    pub fn begin_drill(&mut self, id: &str) {
+        id.clone_into(&mut self.drill_id);
+        self.switched_on = None;
+        self.cut = CutState::default();
+        self.crash = CrashState::default();
+        self.external_trades.clear();
+        self.commands.clear();
+        self.trade_loop = self.trade_loop.take().filter(|trader| trader.target.is_running());
+    }
+
+    /// The lines of the audit trail that were written since the run began; an old environment's trail is long.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn trail_of_run(&self) -> Result<AuditTrail, ActionError> {
+        let path = self.environment.place.audit_file();
+        AuditTrail::read(&path, self.trail_from).map_err(ActionError::io(format!("{} cannot be read", path.display())))
     }
 
     pub fn clients(&self) -> &Clients {

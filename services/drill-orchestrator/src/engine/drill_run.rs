@@ -27,10 +27,11 @@ pub struct DrillRunner<'a> {
 }
 
 /// The end of every run.
-const END: [(&str, &str); 6] = [
-    ("Mend the network", "mend_network"),
+const END: [(&str, &str); 7] = [
     ("Start what is down", "restart_what_is_down"),
+    ("Mend the network", "mend_network"),
     ("End the trader", "stop_trade_loop"),
+    ("Let everything become known", "become_quiet"),
     ("Put the kill-switch back", "restore_kill_switch"),
     ("Cancel open orders", "cancel_open_orders"),
     ("Trade positions back", "close_leftovers"),
@@ -45,7 +46,7 @@ impl DrillRunner<'_> {
     /// When the journal fails: a step that is not written down is not done.
     pub async fn run(&mut self, drill: &DrillDefinition) -> Result<DrillReport, StoreError> {
         let (started_ms, begun) = (clock::now_ms(), clock::instant());
-        self.context.drill_id.clone_from(&drill.id);
+        self.context.begin_drill(&drill.id);
         let (title, steps) = (drill.title.clone(), drill.steps.len());
         self.tell(ProgressEvent::DrillStarted {
             drill: drill.id.clone(),

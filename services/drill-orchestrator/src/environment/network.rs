@@ -104,15 +104,19 @@ impl Network {
     async fn by_proxy(&self) -> Result<Vec<(&str, Vec<LinkState>)>, ActionError> {
         let mut all = Vec::new();
         for url in &self.admin_urls {
-            let asked = self.http.get(format!("{url}/admin/links"));
-            let answer = self.send("GET /admin/links", asked).await?;
-            let wire: LinksWire = answer
-                .json()
-                .await
-                .map_err(|error| ActionError::Network(format!("{url}/admin/links: {error}")))?;
-            all.push((url.as_str(), wire.links));
+            all.push((url.as_str(), self.links_of(url).await?));
         }
         Ok(all)
+    }
+
+    async fn links_of(&self, url: &str) -> Result<Vec<LinkState>, ActionError> {
+        let path = format!("{url}/admin/links");
+        let answer = self.send(&path, self.http.get(&path)).await?;
+        let wire: LinksWire = answer
+            .json()
+            .await
+            .map_err(|error| ActionError::Network(format!("{path}: {error}")))?;
+        Ok(wire.links)
     }
 
     /// Sets `fault` on every link that `wanted` picks; returns their names.
@@ -143,22 +147,30 @@ impl Network {
         Ok(set)
     }
 
-    /// Ends every fault; returns the links that had one, as they were.
-    ///
-    /// # Errors
-    /// When a proxy does not answer.
-    pub async fn heal(&self) -> Result<Vec<LinkState>, ActionError> {
-        let faulty: Vec<_> = self
-            .links()
+    /// Ends every fault of every proxy, also when one of them does not answer. Returns what was mended, and what was not.
+    pub async fn heal(&self) -> (Vec<String>, Vec<String>) {
+        let (mut mended, mut failed) = (Vec::new(), Vec::new());
+        for url in &self.admin_urls {
+            match self.heal_one(url).await {
+                Ok(links) => mended.extend(links.into_iter().map(|link| format!("{link} mended"))),
+                Err(error) => failed.push(format!(
+                    "{error}; end its faults by hand: curl -X DELETE {url}/admin/faults"
+                )),
+            }
+        }
+        (mended, failed)
+    }
+
+    async fn heal_one(&self, url: &str) -> Result<Vec<String>, ActionError> {
+        let faulty = self
+            .links_of(url)
             .await?
             .into_iter()
-            .filter(|link| link.fault.is_some())
-            .collect();
-        for url in &self.admin_urls {
-            let path = format!("{url}/admin/faults");
-            self.send(&path, self.http.delete(&path)).await?;
-        }
-        Ok(faulty)
+            .filter(|link| link.fault.is_some());
+        let names = faulty.map(|link| link.name).collect();
+        let path = format!("{url}/admin/faults");
+        self.send(&path, self.http.delete(&path)).await?;
+        Ok(names)
     }
 
     async fn send(&self, what: &str, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ActionError> {

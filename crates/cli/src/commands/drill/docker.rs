@@ -8,12 +8,13 @@ use crate::failure::{EXIT_USAGE, Exits, Usage};
 /// The orchestrator's port inside its container.
 const ORCHESTRATOR_PORT: u16 = 7105;
 /// What no drill on containers can do without.
-const NEEDED: [Service; 6] = [
+const NEEDED: [Service; 7] = [
     Service::Risk,
     Service::Position,
     Service::Audit,
     Service::ExchangeGateway,
     Service::ExchangeSim,
+    Service::TelegramStandin,
     Service::FaultProxy,
 ];
 
