@@ -90,6 +90,8 @@ impl Isolate {
             }
             Place::Compose(_) => {
                 let networks = context.targets().disconnect(service).await?;
+                // What came until now was no fault.
+                context.cut.before = context.environment.network.links().await?;
                 format!("taken off the networks {}", networks.join(", "))
             }
         };
@@ -199,9 +201,11 @@ fn hits(context: &Context, now: &[LinkState]) -> Vec<(String, u64)> {
     let of_link = |link: &LinkState| match context.cut.isolated {
         Some(service) if touches(&link.name, service) => {
             let earlier = before(&link.name).map_or_else(Default::default, |link| link.counters);
-            // Who cannot be reached is met by failing to connect to it, whoever cut it off.
+            // Who cannot be reached is met by failing to connect to it, or by sending and hearing nothing.
             let failed = link.counters.upstream_failed.saturating_sub(earlier.upstream_failed);
-            failed + link.counters.hits().saturating_sub(earlier.hits())
+            let sent = link.counters.bytes_to_server.saturating_sub(earlier.bytes_to_server);
+            let heard = link.counters.bytes_to_client.saturating_sub(earlier.bytes_to_client);
+            failed + u64::from(sent > 0 && heard == 0) + link.counters.hits().saturating_sub(earlier.hits())
         }
         None if context.cut.links.contains(&link.name) => link.since_fault.hits(),
         _ => 0,
