@@ -37,8 +37,8 @@ impl AwaitAlert {
             switched.ok_or_else(|| ActionError::NotMet("the drill did not activate the switch".to_owned()))?;
         let wanted = text_kill_switch_activated(&switched.reason);
         let patience = Duration::from_millis(self.within_ms * PATIENCE);
-        let clients = context.clients();
-        let receiver = clients
+        let receiver = context
+            .clients()
             .risk_status()
             .await?
             .alerts
@@ -49,28 +49,12 @@ impl AwaitAlert {
                 "nobody receives alerts (receiver {receiver:?})"
             )));
         }
-        let delivered = until("the alert to be accepted", patience, || async {
-            match clients
-                .risk_status()
-                .await
-                .map(|status| status.alerts.unwrap_or_default())
-            {
-                Ok(alerts) if is_of(&alerts, &wanted, switched.begun_at_ms) => Ask::Yes(alerts),
-                Ok(alerts) => Ask::NotYet(format!(
-                    "{} pending, last error {:?}",
-                    alerts.pending, alerts.last_error
-                )),
-                Err(error) => Ask::NotYet(error.to_string()),
-            }
-        })
-        .await;
-        let alerts = match delivered {
+        let alerts = match accepted(context, &wanted, switched.begun_at_ms, patience).await? {
             Ok(alerts) => alerts,
-            Err(ActionError::TimedOut { waited_ms, last, .. }) => {
+            Err((waited_ms, last)) => {
                 let judgement = Judgement::Fail(Measured::seconds(waited_ms), format!("no alert in this time: {last}"));
                 return Ok(Outcome::did("no alert came").finding("in_time", judgement, Vec::new()));
             }
-            Err(error) => return Err(error),
         };
         let delay_ms = alerts.last_delay_ms;
         let in_time = u64::try_from(delay_ms).is_ok_and(|delay| delay <= self.within_ms);
@@ -99,6 +83,32 @@ impl AwaitAlert {
         );
         let said = format!("receiver: {receiver}; accepted {delay_ms} ms after the activation");
         Ok(Outcome::did(said).finding("in_time", judgement, evidence))
+    }
+}
+
+/// Waits until the alert of the activation was accepted; after `patience` says how long was waited, and what was seen.
+async fn accepted(
+    context: &Context,
+    wanted: &str,
+    begun_at_ms: i64,
+    patience: Duration,
+) -> Result<Result<AlertStatus, (i64, String)>, ActionError> {
+    let waited = until("the alert to be accepted", patience, || async {
+        let status = context.clients().risk_status().await;
+        match status.map(|status| status.alerts.unwrap_or_default()) {
+            Ok(alerts) if is_of(&alerts, wanted, begun_at_ms) => Ask::Yes(alerts),
+            Ok(alerts) => Ask::NotYet(format!(
+                "{} pending, last error {:?}",
+                alerts.pending, alerts.last_error
+            )),
+            Err(error) => Ask::NotYet(error.to_string()),
+        }
+    })
+    .await;
+    match waited {
+        Ok(alerts) => Ok(Ok(alerts)),
+        Err(ActionError::TimedOut { waited_ms, last, .. }) => Ok(Err((waited_ms, last))),
+        Err(error) => Err(error),
     }
 }
 
@@ -140,33 +150,13 @@ impl LateAlert {
             switched.ok_or_else(|| ActionError::NotMet("the drill did not activate the switch".to_owned()))?;
         let wanted = text_kill_switch_activated(&switched.reason);
         let held_ms = context.cut.mended_at_ms - context.cut.since_ms;
-        let clients = context.clients();
-        let alerts = until(
-            "the alert to be delivered",
-            Duration::from_millis(self.within_ms),
-            || async {
-                match clients
-                    .risk_status()
-                    .await
-                    .map(|status| status.alerts.unwrap_or_default())
-                {
-                    Ok(alerts) if is_of(&alerts, &wanted, switched.begun_at_ms) => Ask::Yes(alerts),
-                    Ok(alerts) => Ask::NotYet(format!(
-                        "{} pending, last error {:?}",
-                        alerts.pending, alerts.last_error
-                    )),
-                    Err(error) => Ask::NotYet(error.to_string()),
-                }
-            },
-        )
-        .await;
-        let alerts = match alerts {
+        let patience = Duration::from_millis(self.within_ms);
+        let alerts = match accepted(context, &wanted, switched.begun_at_ms, patience).await? {
             Ok(alerts) => alerts,
-            Err(ActionError::TimedOut { waited_ms, last, .. }) => {
+            Err((waited_ms, last)) => {
                 let judgement = Judgement::Fail(Measured::seconds(waited_ms), format!("the alert is lost: {last}"));
                 return Ok(Outcome::did("no alert came").finding("delivered", judgement, Vec::new()));
             }
-            Err(error) => return Err(error),
         };
         let delay_ms = alerts.last_delay_ms;
         context.measure(
