@@ -206,6 +206,10 @@ fn trader(context: &Context) -> Result<&crate::engine::TradeLoop, ActionError> {
 
 /// A real answer of the service, not only a healthy port.
 async fn serves(clients: &Clients, service: Service) -> Ask<()> {
+    let clients = match clients.fresh() {
+        Ok(clients) => clients,
+        Err(error) => return Ask::NotYet(error.to_string()),
+    };
     let asked = match service {
         Service::Risk => clients.risk_status().await.map(drop),
         Service::Position => clients.position_count().await.map(drop),

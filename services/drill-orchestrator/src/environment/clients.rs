@@ -29,6 +29,8 @@ pub const ACTOR: &str = "drill";
 /// The services' APIs. A connection comes back by itself after its service was killed.
 #[derive(Debug, Clone)]
 pub struct Clients {
+    /// Of risk, position, audit and gateway.
+    urls: [String; 4],
     risk: RiskServiceClient<Client>,
     position: PositionServiceClient<Client>,
     audit: AuditServiceClient<Client>,
@@ -46,11 +48,22 @@ impl Clients {
     /// When an address is malformed.
     pub fn new(risk: &str, position: &str, audit: &str, gateway: &str) -> Result<Self, ClientError> {
         Ok(Self {
+            urls: [risk, position, audit, gateway].map(str::to_owned),
             risk: RiskServiceClient::new(thunes_rpc::connect(risk)?),
             position: PositionServiceClient::new(thunes_rpc::connect(position)?),
             audit: AuditServiceClient::new(thunes_rpc::connect(audit)?),
             gateway: GatewayServiceClient::new(thunes_rpc::connect(gateway)?),
         })
+    }
+
+    /// The same with connections of their own: one to a container that was killed can stay silent for seconds, which says
+    /// nothing of the container that came after it.
+    ///
+    /// # Errors
+    /// As [`Clients::new`].
+    pub fn fresh(&self) -> Result<Self, ClientError> {
+        let [risk, position, audit, gateway] = &self.urls;
+        Self::new(risk, position, audit, gateway)
     }
 
     /// # Errors
