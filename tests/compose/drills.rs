@@ -9,7 +9,8 @@ use serde_json::Value;
 use thunes_proto::drill::v1::drill_service_client::DrillServiceClient;
 use thunes_proto::drill::v1::*;
 use thunes_rpc::{Client, deadline};
-use thunes_testkit::{Said, until_ok};
+use thunes_testkit::{Said, book_net, ledger_net, until_ok};
+use thunes_types::Decimal;
 use tokio::process::Command;
 
 use crate::docker::{docker, finish};
@@ -164,22 +165,11 @@ async fn networks(compose: &Compose, service: &str) -> BTreeMap<String, Vec<Stri
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p10_an_orchestrator_that_is_killed_in_a_drill_puts_the_networks_back_when_it_is_back() {
-    let Some(turn) = Turn::wait().await else { return };
-    let compose = Compose::up(&turn).await;
-    let calls = compose.calls();
-    wait_open(&calls).await;
-    let before = networks(&compose, "audit").await;
-    let mut client = orchestrator(&compose);
-    let run_id = start(&mut client, &["T7"]).await;
-    until_ok("audit is cut off", Duration::from_secs(60), async || {
-        match networks(&compose, "audit").await {
-            now if now.is_empty() => Ok(()),
-            now => Err(format!("{now:?}")),
-        }
-    })
-    .await;
+/// Kills the orchestrator in the middle of `drill`, when `reached`, and starts it again; returns the run as it ended then.
+async fn killed_in(compose: &Compose, drill: &str, reached: impl AsyncFnMut() -> Result<(), String>) -> DrillRun {
+    let mut client = orchestrator(compose);
+    let run_id = start(&mut client, &[drill]).await;
+    until_ok("the drill to be in its middle", Duration::from_secs(60), reached).await;
     let id = compose.containers().await["drill-orchestrator"]["Id"]
         .as_str()
         .expect("an id")
@@ -188,10 +178,61 @@ async fn p10_an_orchestrator_that_is_killed_in_a_drill_puts_the_networks_back_wh
     docker(&["start", &id]).await;
     let run = ended(&mut client, &run_id, ROLLED_BACK_WITHIN).await;
     assert_eq!(run.verdict(), Verdict::Aborted, "{run:#?}");
+    let request = GetDrillReportRequest {
+        run_id,
+        format: ReportFormat::Json.into(),
+    };
+    let report = client.get_drill_report(deadline(request, Duration::from_secs(5))).await;
+    let report: Value = serde_json::from_str(&report.expect("a report").into_inner().content).expect("JSON");
+    assert_eq!(report["rollback"]["outcome"], "DONE", "{}", report["rollback"]);
+    run
+}
+
+async fn is_cut_off(compose: &Compose, service: &str) -> Result<(), String> {
+    match networks(compose, service).await {
+        now if now.is_empty() => Ok(()),
+        now => Err(format!("{service} is on {now:?}")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p10_an_orchestrator_that_is_killed_in_a_drill_puts_everything_back_when_it_is_back() {
+    let Some(turn) = Turn::wait().await else { return };
+    let compose = Compose::up(&turn).await;
+    let calls = compose.calls();
+    wait_open(&calls).await;
+    let before = networks(&compose, "audit").await;
+    let run = killed_in(&compose, "T7", async || is_cut_off(&compose, "audit").await).await;
     assert_eq!(networks(&compose, "audit").await, before, "{}", run.note);
     compose.wait_healthy().await;
     wait_open(&calls).await;
     assert!(!calls.risk_status().await.expect("answers").kill_switch_active);
+
+    // Fills that position does not have yet: who trades back by such a book sells what was sold already.
+    let (book, held) = (
+        networks(&compose, "position").await,
+        book_net(&calls).await.expect("answers"),
+    );
+    let run = killed_in(&compose, "T8", async || {
+        is_cut_off(&compose, "position").await?;
+        let status = calls.gateway_status().await.map_err(|status| status.to_string())?;
+        match status.fills_undelivered {
+            0..3 => Err(format!("{} fills wait", status.fills_undelivered)),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    assert_eq!(networks(&compose, "position").await, book, "{}", run.note);
+    wait_open(&calls).await;
+    let now = book_net(&calls).await.expect("answers");
+    assert_eq!(
+        now,
+        ledger_net(&compose.sim().ledger().await),
+        "the book is what the exchange says"
+    );
+    let net = |book: &BTreeMap<String, Decimal>| book.get("BTCUSDT").copied().unwrap_or_default();
+    let dust = Decimal::new(1, 5);
+    assert!((net(&now) - net(&held)).abs() < dust, "{held:?} became {now:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
