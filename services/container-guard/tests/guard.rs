@@ -394,7 +394,10 @@ async fn a_second_guard_on_the_same_socket_is_refused_and_a_stale_socket_is_repl
         .await
         .expect_err("nobody is there");
     assert!(matches!(gone, ContainerError::GuardUnreachable { .. }), "{gone}");
-    assert!(gone.to_string().contains("docker-compose up -d container-guard"), "{gone}");
+    assert!(
+        gone.to_string().contains("docker-compose up -d container-guard"),
+        "{gone}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
