@@ -212,3 +212,32 @@ impl DoubtEnds {
             .finding("sent_once", sent_once, Vec::new()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Verdict;
+
+    fn verdicts(state: OrderState, unanswered: bool) -> Vec<Verdict> {
+        let order = Order {
+            state: state.into(),
+            ..Order::default()
+        };
+        let outcome = judge(&order, "an error", unanswered);
+        outcome.findings.iter().map(|found| found.judgement.verdict()).collect()
+    }
+
+    #[test]
+    fn p11_an_order_that_was_answered_before_the_cut_shows_nothing_of_it() {
+        assert_eq!(verdicts(OrderState::Filled, false), [Verdict::Inconclusive; 2]);
+        assert_eq!(verdicts(OrderState::InDoubt, false), [Verdict::Inconclusive; 2]);
+    }
+
+    #[test]
+    fn p4_an_order_that_was_cut_off_and_is_not_in_doubt_was_guessed() {
+        assert_eq!(verdicts(OrderState::InDoubt, true), [Verdict::Pass, Verdict::Pass]);
+        for guessed in [OrderState::Filled, OrderState::Rejected, OrderState::NeverArrived] {
+            assert_eq!(verdicts(guessed, true), [Verdict::Pass, Verdict::Fail], "{guessed:?}");
+        }
+    }
+}

@@ -281,6 +281,24 @@ mod tests {
     }
 
     #[test]
+    fn p11_a_gateway_that_confirmed_was_not_fenced_by_its_lease() {
+        let action = |by_lease| ActivateKillSwitch {
+            reason: "r".into(),
+            symbol: symbol(),
+            storm: 0,
+            by_lease,
+        };
+        let verdict = |by_lease, outcome| {
+            let judgement = action(by_lease).judge_fence(&activated(&[outcome]), None, 10);
+            judgement.verdict()
+        };
+        assert_eq!(verdict(true, FenceOutcome::LeaseExpired), Verdict::Pass);
+        assert_eq!(verdict(true, FenceOutcome::Confirmed), Verdict::Inconclusive);
+        assert_eq!(verdict(true, FenceOutcome::Unspecified), Verdict::Fail);
+        assert_eq!(verdict(false, FenceOutcome::Confirmed), Verdict::Pass);
+    }
+
+    #[test]
     fn p1_an_order_that_passes_after_the_answer_breaks_the_fence() {
         let closed = activated(&[FenceOutcome::Confirmed]);
         let late = [answer(9, true), answer(11, true), answer(12, false), answer(13, false)];
