@@ -51,11 +51,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         std::fs::create_dir_all(folder.path().join("run")).expect("run");
         let sleeper = |data_dir: &Path| {
-            std::process::Command::new("sleep")
+            let child = std::process::Command::new("sleep")
                 .arg("60")
                 .env("THUNES_DATA_DIR", data_dir)
                 .spawn()
-                .expect("sleep")
+                .expect("sleep");
+            // The kernel shows the new program's environment a moment after the program was started.
+            let begun = std::time::Instant::now();
+            let shown = || std::fs::read(format!("/proc/{}/environ", child.id())).is_ok_and(|all| !all.is_empty());
+            while !shown() {
+                assert!(
+                    begun.elapsed() < std::time::Duration::from_secs(5),
+                    "no environment is shown"
+                );
+                std::thread::yield_now();
+            }
+            child
         };
         let (mut ours, mut other) = (sleeper(folder.path()), sleeper(Path::new("elsewhere")));
         for (name, pid) in [("ours", ours.id()), ("other", other.id()), ("gone", 4_000_000)] {
