@@ -16,6 +16,7 @@ mod questions;
 mod reconciling;
 mod resolve;
 mod service;
+mod stages;
 mod start;
 mod store;
 mod submit;

@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::hear::order_event;
 use crate::new_order::{blank_order, fill_in, shape, wire_side};
+use crate::stages::{Stage, timed};
 use crate::store::{self, OrderRow};
 use crate::wire::{answer_fills, word_of_answer};
 
@@ -84,11 +85,12 @@ impl Engine {
         if let Err(denial) = self.preconditions(wish.side).await {
             return self.deny(order, denial, false).await;
         }
-        let approval = match self.authorize(&wish, &planned, &mut order).await {
+        let authorized = timed(Stage::Authorize, self.authorize(&wish, &planned, &mut order)).await;
+        let approval = match authorized {
             Ok(approval) => approval,
             Err(denial) => return self.deny(order, denial, false).await,
         };
-        if let Err(denial) = self.write_intent(&mut order).await? {
+        if let Err(denial) = timed(Stage::Intent, self.write_intent(&mut order)).await? {
             return self.deny(order, denial, true).await;
         }
         let passed = match self.pass_fence(&wish, &planned, &mut order, approval.as_ref()).await {
@@ -98,9 +100,9 @@ impl Engine {
         // With the signed timestamp: without it an absence could never be proven.
         self.keep_live(&order);
         failpoint::pass("gateway.submit.before_send");
-        let outcome = self.exchange.send(passed.signed).await;
+        let outcome = timed(Stage::Exchange, self.exchange.send(passed.signed)).await;
         failpoint::pass("gateway.submit.after_send");
-        let concluded = self.conclude(order, outcome).await;
+        let concluded = timed(Stage::Answer, self.conclude(order, outcome)).await;
         if concluded.is_err() {
             // It stays an intent, and the resolver asks for it.
             self.doubts_waiting.notify_one();

@@ -1,3 +1,4 @@
+mod parts;
 mod sink;
 mod tracing_cost;
 
@@ -17,9 +18,10 @@ use thunes_proto::types::v1::Side;
 use thunes_rpc::{Client, connect, deadline};
 use thunes_supervisor::embedded::{Environment, Plan, Service};
 
+use self::parts::Parts;
 use crate::call::Context;
 
-/// How fast this machine does it: order round trips, and activations until the fence is closed.
+/// How fast this machine does it: order round trips with the share of each part, and activations until the fence is closed.
 #[derive(Debug, Args)]
 pub struct MeasureArgs {
     /// Orders for each number of callers.
@@ -29,7 +31,7 @@ pub struct MeasureArgs {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     activations: u32,
     /// Callers at the same time, for the second round of orders.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=256))]
     callers: u32,
     /// Measure what tracing costs instead: orders through two environments in turn, one of which exports telemetry.
     #[arg(long)]
@@ -70,6 +72,7 @@ struct Orders {
     callers: u32,
     orders_per_second: u64,
     round_trip: Latency,
+    parts: Parts,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,7 +115,7 @@ async fn measure(args: &MeasureArgs, folder: &Path) -> anyhow::Result<Measured> 
     let validate_trade = validations(risk.clone(), args.orders).await?;
     let mut orders = Vec::new();
     for callers in [1, args.callers] {
-        orders.push(order_round(&gateway, callers, args.orders).await?);
+        orders.push(order_round(&environment, &gateway, callers, args.orders).await?);
     }
     let activation = activations(risk, &gateway, args.activations).await?;
     let peak_memory_kib = peak_memory(&environment);
@@ -175,9 +178,17 @@ async fn validations(mut risk: RiskServiceClient<Client>, count: u32) -> anyhow:
     Ok(Latency::from(&times))
 }
 
-async fn order_round(gateway: &GatewayServiceClient<Client>, callers: u32, orders: u32) -> anyhow::Result<Orders> {
+async fn order_round(
+    environment: &Environment,
+    gateway: &GatewayServiceClient<Client>,
+    callers: u32,
+    orders: u32,
+) -> anyhow::Result<Orders> {
+    let before = parts::read(environment).await?;
     let (times, elapsed) = timed_orders(gateway, callers, orders).await?;
+    let after = parts::read(environment).await?;
     Ok(Orders {
+        parts: parts::between(&before, &after, times.len())?,
         callers,
         orders_per_second: per_second(times.len(), elapsed)?,
         round_trip: Latency::from(&times),
@@ -247,7 +258,7 @@ async fn activations(
     for _ in 0..count {
         let request = ActivateKillSwitchRequest {
             reason: "measurement".into(),
-            request_id: String::new(),
+            ..Default::default()
         };
         let begun = Instant::now();
         let answer = risk
@@ -260,7 +271,7 @@ async fn activations(
         }
         let request = DeactivateKillSwitchRequest {
             reason: "measurement".into(),
-            request_id: String::new(),
+            ..Default::default()
         };
         risk.deactivate_kill_switch(deadline(request, CALL_LIMIT)).await?;
         wait_until_open(gateway).await?;
@@ -297,6 +308,7 @@ fn text(measured: &Measured) -> String {
             orders.callers, orders.orders_per_second
         );
         lines += &row(what, &orders.round_trip);
+        lines += &orders.parts.text();
     }
     lines += &row("activation until fenced".into(), &measured.activation_until_fenced);
     lines += &format!("environment up: {} ms\n", measured.environment_up_ms);
