@@ -3,7 +3,9 @@
 mod alerts;
 mod answers;
 mod config;
-mod domain;
+/// The decisions, for benchmarks and for the model that checks the fence. No interface for anybody else.
+#[doc(hidden)]
+pub mod domain;
 mod engine;
 mod error;
 mod grpc;

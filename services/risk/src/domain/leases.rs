@@ -17,7 +17,7 @@ impl LeaseRules {
 }
 
 /// The one gateway of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     pub gateway_id: String,
     pub incarnation: String,
@@ -42,7 +42,7 @@ pub enum Claim {
 }
 
 /// Who may send opening orders, by account.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Leases {
     holders: BTreeMap<String, Holder>,
 }

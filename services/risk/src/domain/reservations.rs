@@ -44,6 +44,10 @@ impl Reservations {
         self.by_order.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.by_order.is_empty()
+    }
+
     /// Reserved quote in one symbol.
     ///
     /// # Errors

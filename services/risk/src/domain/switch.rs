@@ -1,5 +1,5 @@
 /// The kill-switch: whether it is active, and how often it has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Switch {
     pub active: bool,
     /// Counts changes; an approval of an older epoch is worth nothing.
