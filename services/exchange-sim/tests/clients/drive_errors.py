@@ -58,7 +58,7 @@ ORDERS = [
     (-1102, MANDATORY % "side", dict(symbol="BTCUSDT", type="MARKET", quantity="1")),
     (-1102, MANDATORY % "price", dict(BUY, type="LIMIT", timeInForce="GTC", quantity="1")),
     (-1102, "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!", dict(BUY, type="MARKET")),
-    (-1104, "Not all sent parameters were read; read '8' parameter(s) but was sent '9'.", dict(LIMIT, surprise="1")),
+    (-1104, "Not all sent parameters were read; read '9' parameter(s) but was sent '10'.", dict(LIMIT, surprise="1")),
     (-1105, "Parameter 'quantity' was empty.", dict(LIMIT, quantity="")),
     (-1106, "Parameter 'timeInForce' sent when not required.", dict(BUY, type="MARKET", quantity="1", timeInForce="GTC")),
     (-1111, "Parameter 'quantity' has too much precision.", dict(LIMIT, quantity="0.000000001")),
