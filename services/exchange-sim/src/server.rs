@@ -197,7 +197,7 @@ fn build_market(symbol: &SymbolConfig, replay: Option<Vec<Decimal>>) -> Market {
         min_qty: symbol.step_size,
         max_qty: symbol.max_qty,
         step_size: symbol.step_size,
-        market_max_qty: symbol.max_qty,
+        market_max_qty: symbol.market_max_qty.unwrap_or(symbol.max_qty),
         min_notional: symbol.min_notional,
         max_notional: Decimal::from(9_000_000),
         max_num_orders: symbol.max_num_orders,
