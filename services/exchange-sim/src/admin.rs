@@ -18,7 +18,7 @@ use thunes_runtime::{METRICS_CONTENT_TYPE, metrics_text};
 
 use crate::api::{self, Params, unknown_outcome};
 use crate::domain::{ApiError, Exchange, Order, Placed, Side, SymbolStatus, parse_decimal};
-use crate::faults::{FaultKind, FaultSpec};
+use crate::faults::{FaultKind, FaultSpec, HaltStatus};
 use crate::http::answer;
 use crate::ws_api::Streams;
 
@@ -38,6 +38,8 @@ pub fn router(streams: Arc<Streams>) -> Router {
         .route("/admin/external-trade", post(external_trade))
         .route("/admin/deposit", post(deposit))
         .route("/admin/withdraw", post(withdraw))
+        .route("/admin/lock", post(lock))
+        .route("/admin/unlock", post(unlock))
         .route("/admin/price", post(price))
         .route("/admin/wipe", post(wipe))
         .route("/admin/faults", get(faults).post(add_fault).delete(clear_faults))
@@ -132,6 +134,7 @@ fn ledger_json(exchange: &Exchange, query: &LedgerQuery) -> Value {
         "fills": fills,
         "balances": exchange.balances,
         "transfers": exchange.transfers,
+        "external_locks": exchange.external_locks,
         "grants": exchange.grants,
     })
 }
@@ -204,6 +207,27 @@ async fn transfer(streams: &Streams, request: JsonBody<Transfer>, sign: Decimal)
     Ok(json!(transfer))
 }
 
+async fn lock(State(streams): Shared, request: JsonBody<Transfer>) -> Response<Body> {
+    answer(lock_externally(&streams, request, Decimal::ONE).await)
+}
+
+async fn unlock(State(streams): Shared, request: JsonBody<Transfer>) -> Response<Body> {
+    answer(lock_externally(&streams, request, Decimal::NEGATIVE_ONE).await)
+}
+
+async fn lock_externally(streams: &Streams, request: JsonBody<Transfer>, sign: Decimal) -> Result<Value, ApiError> {
+    let request = body(request)?;
+    let delta = amount("amount", &request.amount)? * sign;
+    let account = account_or_first(streams, request.account).await?;
+    let asset = request.asset.clone();
+    let run = streams
+        .api
+        .engine
+        .run(move |exchange, at| exchange.lock_externally(&account, &asset, delta, at));
+    let locked = run.await.map_err(unknown_outcome)??;
+    Ok(json!({ "asset": request.asset, "delta": delta, "locked_externally": locked }))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Price {
@@ -245,6 +269,7 @@ async fn add_fault(State(streams): Shared, request: JsonBody<FaultSpec>) -> Resp
 async fn inject(streams: &Streams, request: JsonBody<FaultSpec>) -> Result<Value, ApiError> {
     let spec = body(request)?;
     let (kind, symbol) = (spec.kind, spec.symbol.clone());
+    let status = spec.status.map_or(SymbolStatus::Halt, HaltStatus::symbol_status);
     if let Some(symbol) = &symbol
         && !streams.api.engine.read().await.markets.contains_key(symbol)
     {
@@ -256,13 +281,17 @@ async fn inject(streams: &Streams, request: JsonBody<FaultSpec>) -> Result<Value
             let run = streams
                 .api
                 .engine
-                .run(move |exchange, _| exchange.set_status(&symbol, SymbolStatus::Halt));
+                .run(move |exchange, _| exchange.set_status(&symbol, status));
             run.await.map_err(unknown_outcome)?;
         }
         (FaultKind::DisconnectStreams, _) => {
             let open = u64::try_from(streams.open.load(Ordering::Acquire)).unwrap_or(0);
             streams.cut.send_modify(|generation| *generation += 1);
             return Ok(json!(streams.api.faults.record_hits(fault.id, open)));
+        }
+        (FaultKind::ServerShutdown | FaultKind::TerminateUserStreams, _) => {
+            // No connection, no hit: that is what the count will say.
+            let _ = streams.notices.send((fault.id, kind));
         }
         _ => {}
     }

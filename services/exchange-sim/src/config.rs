@@ -89,6 +89,9 @@ pub struct SymbolConfig {
     /// MAX_NUM_ORDERS.
     #[serde(default = "default_max_num_orders")]
     pub max_num_orders: usize,
+    /// MARKET_LOT_SIZE largest quantity; that of LOT_SIZE when absent.
+    #[serde(default)]
+    pub market_max_qty: Option<Decimal>,
     /// MAX_POSITION, if the symbol has one.
     #[serde(default)]
     pub max_position: Option<Decimal>,
@@ -192,6 +195,7 @@ fn default_symbols() -> Vec<SymbolConfig> {
             half_spread_bps: default_half_spread_bps(),
             level_qty,
             max_num_orders: default_max_num_orders(),
+            market_max_qty: None,
             max_position: None,
         }
     };

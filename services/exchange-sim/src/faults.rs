@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::AccountEvent;
+use crate::domain::{AccountEvent, SymbolStatus};
 
 /// Faults that can be active together.
 const MAX_ACTIVE: usize = 100;
@@ -28,6 +28,18 @@ pub enum FaultKind {
     /// Executed, then HTTP 503.
     #[serde(rename = "error_503_after")]
     Error503After,
+    /// HTTP 500 with -1006, nothing executed.
+    #[serde(rename = "error_1006_before")]
+    Error1006Before,
+    /// Executed, then HTTP 500 with -1006.
+    #[serde(rename = "error_1006_after")]
+    Error1006After,
+    /// HTTP 503 with -1008: overloaded, nothing executed.
+    #[serde(rename = "error_1008")]
+    Error1008,
+    /// HTTP 403 without a JSON body: the firewall in front of the exchange.
+    #[serde(rename = "http_403")]
+    Http403,
     /// Hangs, then closes the connection; nothing executed.
     TimeoutBefore,
     /// Executed, then hangs and closes the connection.
@@ -40,6 +52,10 @@ pub enum FaultKind {
     ReorderStreamEvent,
     /// All streams are closed, once and now.
     DisconnectStreams,
+    /// The streams are told `serverShutdown`, once and now; they stay open until they are cut.
+    ServerShutdown,
+    /// Every subscription to a user data stream ends with `eventStreamTerminated`, once and now.
+    TerminateUserStreams,
     /// HTTP 429 with Retry-After.
     #[serde(rename = "http_429")]
     Http429,
@@ -62,8 +78,16 @@ impl FaultKind {
         matches!(self, Self::ClockSkew | Self::HaltSymbol)
     }
 
+    /// Whether it strikes once at the moment of its order and is over then.
+    pub fn strikes_at_once(self) -> bool {
+        matches!(
+            self,
+            Self::DisconnectStreams | Self::ServerShutdown | Self::TerminateUserStreams
+        )
+    }
+
     fn is_about_any_request(self) -> bool {
-        matches!(self, Self::Http429 | Self::Http418)
+        matches!(self, Self::Http429 | Self::Http418 | Self::Http403)
     }
 }
 
@@ -79,8 +103,8 @@ pub struct FaultSpec {
     /// Milliseconds: of a delay or hang (default 1000), or of the skew (may be negative).
     #[serde(default)]
     pub ms: Option<i64>,
-    /// Request path; `*` is any. When absent: `POST /api/v3/order`, `GET` of it for `hide_order`, any request for 429
-    /// and 418.
+    /// Request path; `*` is any. When absent: `POST /api/v3/order`, `GET` of it for `hide_order`, any request for 429,
+    /// 418 and 403.
     #[serde(default)]
     pub path: Option<String>,
     /// HTTP method; any when absent and a path is given.
@@ -95,6 +119,32 @@ pub struct FaultSpec {
     /// Seconds of Retry-After for 429 and 418 (default 1 and 120).
     #[serde(default)]
     pub retry_after_s: Option<u64>,
+    /// For `halt_symbol`: which status the symbol shows (default HALT).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<HaltStatus>,
+}
+
+/// The statuses in which a symbol takes no orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum HaltStatus {
+    /// Halted.
+    Halt,
+    /// Between two sessions.
+    Break,
+    /// Only cancels.
+    CancelOnly,
+}
+
+impl HaltStatus {
+    /// The same in the exchange's own terms.
+    pub fn symbol_status(self) -> SymbolStatus {
+        match self {
+            Self::Halt => SymbolStatus::Halt,
+            Self::Break => SymbolStatus::Break,
+            Self::CancelOnly => SymbolStatus::CancelOnly,
+        }
+    }
 }
 
 /// A fault with its counters.
@@ -194,7 +244,7 @@ impl Faults {
             remaining,
             hits: 0,
         };
-        if fault.spec.kind == FaultKind::DisconnectStreams {
+        if fault.spec.kind.strikes_at_once() {
             push_spent(&mut book.spent, fault.clone());
         } else {
             book.active.push(fault.clone());
@@ -299,6 +349,9 @@ fn check(spec: &FaultSpec) -> Result<(), String> {
     if kind == FaultKind::HaltSymbol && spec.symbol.is_none() {
         return Err("symbol: halt_symbol needs one".to_owned());
     }
+    if kind != FaultKind::HaltSymbol && spec.status.is_some() {
+        return Err("status: only halt_symbol takes one".to_owned());
+    }
     let ms = spec.ms.unwrap_or(0);
     if kind == FaultKind::ClockSkew && (ms == 0 || ms.abs() > 86_400_000) {
         return Err(format!("ms = {ms}: clock_skew needs -86400000 to 86400000 and not 0"));
@@ -340,6 +393,7 @@ fn hits_event(spec: &FaultSpec, event: &AccountEvent) -> bool {
         }
         AccountEvent::Position { .. } => ("outboundAccountPosition", None, None),
         AccountEvent::Transfer { .. } => ("balanceUpdate", None, None),
+        AccountEvent::ExternalLock { .. } => ("externalLockUpdate", None, None),
     };
     let event_fits = spec
         .event

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::Connected;
@@ -23,6 +24,9 @@ use crate::domain::ApiError;
 
 /// Bytes a request body may have.
 const MAX_BODY: usize = 64 * 1024;
+
+/// How long a request's body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection that can be told to break instead of answering.
 pub struct Cuttable {
@@ -156,7 +160,9 @@ async fn carry_out(api: &Api, head: &Parts, body: &str, peer: &Peer) -> Response
 }
 
 async fn read_body(body: Body) -> Result<String, ApiError> {
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| {
+    let late = || ApiError::new(-1101, format!("The body did not arrive within {BODY_WITHIN:?}.")).with_status(408);
+    let arrived = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY)).await;
+    let bytes = arrived.map_err(|_| late())?.map_err(|_| {
         ApiError::new(
             -1101,
             format!("The body is larger than {MAX_BODY} bytes or was cut off."),
@@ -173,6 +179,7 @@ fn to_response(handled: Handled, peer: &Peer) -> Response<Body> {
             peer.cut();
             Response::new(Body::empty())
         }
+        Outcome::Firewall => return firewall(),
     };
     let headers = response.headers_mut();
     for name in ["x-mbx-used-weight", "x-mbx-used-weight-1m"] {
@@ -188,6 +195,15 @@ fn to_response(handled: Handled, peer: &Peer) -> Response<Body> {
             HeaderValue::from(count.in_day),
         );
     }
+    response
+}
+
+fn firewall() -> Response<Body> {
+    let mut response = Response::new(Body::from("<html><body><h1>403 Forbidden</h1></body></html>"));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
     response
 }
 

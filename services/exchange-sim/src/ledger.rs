@@ -21,6 +21,8 @@ const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS balances (account TEXT NOT NULL, asset TEXT NOT NULL, free TEXT NOT NULL,
      locked TEXT NOT NULL, PRIMARY KEY (account, asset)) STRICT",
     "CREATE TABLE IF NOT EXISTS transfers (id INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS external_locks (account TEXT NOT NULL, asset TEXT NOT NULL, amount TEXT NOT NULL,
+     PRIMARY KEY (account, asset)) STRICT",
     "CREATE TABLE IF NOT EXISTS markets (symbol TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT",
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
 ];
@@ -42,6 +44,8 @@ pub struct Kept {
     pub transfers: Vec<Transfer>,
     /// By account and asset.
     pub balances: BTreeMap<String, BTreeMap<String, Balance>>,
+    /// By account and asset.
+    pub external_locks: BTreeMap<String, BTreeMap<String, Decimal>>,
     /// By symbol.
     pub markets: BTreeMap<String, MarketState>,
     /// Survive a wipe.
@@ -113,6 +117,13 @@ impl Ledger {
                 locked: parse(&locked)?,
             };
             kept.balances.entry(account).or_default().insert(asset, balance);
+        }
+        for row in self.rows("SELECT account, asset, amount FROM external_locks").await? {
+            let (account, asset, amount): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+            let amount = amount.parse().map_err(|e: rust_decimal::Error| {
+                self.corrupt(format!("external_locks {account} {asset}"), e.to_string())
+            })?;
+            kept.external_locks.entry(account).or_default().insert(asset, amount);
         }
         for row in self.rows("SELECT symbol, body FROM markets").await? {
             let (symbol, body): (String, String) = (row.get(0), row.get(1));
@@ -197,6 +208,7 @@ async fn write(connection: &mut SqliteConnection, exchange: &Exchange, changes: 
             "DELETE FROM fills",
             "DELETE FROM balances",
             "DELETE FROM transfers",
+            "DELETE FROM external_locks",
         ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
@@ -255,6 +267,15 @@ async fn write_state(tx: &mut SqliteConnection, exchange: &Exchange, changes: &C
         .bind(balance.locked.normalize().to_string())
         .execute(&mut *tx)
         .await?;
+    }
+    for (account, asset) in &changes.external_locks {
+        let amount = exchange.external_locks.get(account).and_then(|locks| locks.get(asset));
+        sqlx::query("INSERT INTO external_locks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount")
+            .bind(account)
+            .bind(asset)
+            .bind(amount.copied().unwrap_or_default().to_string())
+            .execute(&mut *tx)
+            .await?;
     }
     for symbol in &changes.markets {
         let Some(state) = exchange.market_state(symbol) else {

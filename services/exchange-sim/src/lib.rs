@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod config;
+mod depth_streams;
 mod domain;
 mod engine;
 mod error;

@@ -1,4 +1,4 @@
-//! Public market streams: trade, aggTrade, bookTicker, miniTicker, ticker and klines.
+//! Public market streams: trade, aggTrade, bookTicker, miniTicker, ticker, klines and depth.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::api::levels;
+use crate::api::{depth_body, levels};
+use crate::depth_streams::{Books, KnownBook};
 use crate::domain::{ApiError, Exchange, Interval, Level, Market, MarketEvent, PublicTrade, Side, ZERO, fixed8};
+use crate::faults::FaultKind;
 use crate::http::answer;
 use crate::ws_api::{OpenGuard, Streams};
 
@@ -72,6 +74,10 @@ enum Kind {
     MiniTicker,
     Ticker,
     Kline(String),
+    /// The best levels, as many as asked for.
+    PartialDepth(usize),
+    /// What changed in the book.
+    DiffDepth,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +96,11 @@ impl StreamName {
             "bookTicker" => Kind::BookTicker,
             "miniTicker" => Kind::MiniTicker,
             "ticker" => Kind::Ticker,
+            // The speed only bounds how often the exchange speaks; here every change is told at once.
+            "depth" | "depth@100ms" => Kind::DiffDepth,
+            "depth5" | "depth5@100ms" => Kind::PartialDepth(5),
+            "depth10" | "depth10@100ms" => Kind::PartialDepth(10),
+            "depth20" | "depth20@100ms" => Kind::PartialDepth(20),
             other => {
                 let interval = other.strip_prefix("kline_")?;
                 Interval::parse(interval)?;
@@ -108,22 +119,27 @@ async fn run(streams: Arc<Streams>, mut wanted: BTreeSet<StreamName>, combined: 
     let _open = OpenGuard::new(&streams.open);
     let mut events = streams.api.engine.market_events();
     let mut cut = streams.cut.subscribe();
+    let mut notices = streams.notices.subscribe();
+    let mut books = Books::default();
+    follow(&streams, &wanted, &mut books).await;
     let mut pings = interval_at(Instant::now() + streams.ping_every, streams.ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let sent = tokio::select! {
             () = streams.shutdown.cancelled() => return,
             _ = cut.changed() => return,
+            Ok((fault, kind)) = notices.recv() => announce(&streams, combined, fault, kind, &mut socket).await,
             message = socket.recv() => match message {
                 None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return,
                 Some(Ok(Message::Text(text))) => {
                     let reply = control(&mut wanted, text.as_str());
+                    follow(&streams, &wanted, &mut books).await;
                     socket.send(Message::Text(reply.to_string().into())).await
                 }
                 Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => Ok(()),
             },
             event = events.recv() => match event {
-                Ok(event) => forward(&streams, &wanted, combined, &event, &mut socket).await,
+                Ok(event) => forward(&streams, &wanted, &mut books, combined, &event, &mut socket).await,
                 Err(broadcast::error::RecvError::Lagged(_) | broadcast::error::RecvError::Closed) => return,
             },
             _ = pings.tick() => {
@@ -137,9 +153,45 @@ async fn run(streams: Arc<Streams>, mut wanted: BTreeSet<StreamName>, combined: 
     }
 }
 
+/// Takes the book of each diff stream as it is now, and forgets those that nobody wants any more.
+async fn follow(streams: &Streams, wanted: &BTreeSet<StreamName>, books: &mut Books) {
+    books.retain(|text, _| wanted.iter().any(|name| name.text == *text));
+    let exchange = streams.api.engine.read().await;
+    for name in wanted.iter().filter(|name| name.kind == Kind::DiffDepth) {
+        if let Some(market) = exchange.markets.get(&name.symbol)
+            && !books.contains_key(&name.text)
+        {
+            books.insert(name.text.clone(), KnownBook::of(&exchange, market));
+        }
+    }
+}
+
+/// Tells an open connection that the server is about to shut down.
+async fn announce(
+    streams: &Streams,
+    combined: bool,
+    fault: u64,
+    kind: FaultKind,
+    socket: &mut WebSocket,
+) -> Result<(), axum::Error> {
+    if kind != FaultKind::ServerShutdown {
+        return Ok(());
+    }
+    let event = json!({ "e": "serverShutdown", "E": streams.api.exchange_now_ms() });
+    let frame = if combined {
+        json!({ "stream": "!serverShutdown", "data": event })
+    } else {
+        event
+    };
+    socket.send(Message::Text(frame.to_string().into())).await?;
+    streams.api.faults.record_hits(fault, 1);
+    Ok(())
+}
+
 async fn forward(
     streams: &Streams,
     wanted: &BTreeSet<StreamName>,
+    books: &mut Books,
     combined: bool,
     event: &MarketEvent,
     socket: &mut WebSocket,
@@ -149,7 +201,7 @@ async fn forward(
         let exchange = streams.api.engine.read().await;
         let bodies = wanted
             .iter()
-            .filter_map(|name| Some((name.text.clone(), body(&exchange, name, event, now_ms)?)));
+            .filter_map(|name| Some((name.text.clone(), body(&exchange, books, name, event, now_ms)?)));
         bodies.collect()
     };
     for (stream, data) in bodies {
@@ -164,7 +216,7 @@ async fn forward(
 }
 
 /// What a stream says about an event, if anything.
-fn body(exchange: &Exchange, name: &StreamName, event: &MarketEvent, now_ms: i64) -> Option<Value> {
+fn body(exchange: &Exchange, books: &mut Books, name: &StreamName, event: &MarketEvent, now_ms: i64) -> Option<Value> {
     let market = exchange.markets.get(&name.symbol)?;
     match (&name.kind, event) {
         (Kind::Trade, MarketEvent::Trade(symbol, trade)) if *symbol == name.symbol => Some(json!({
@@ -180,6 +232,12 @@ fn body(exchange: &Exchange, name: &StreamName, event: &MarketEvent, now_ms: i64
         }
         (Kind::Ticker, MarketEvent::Book(symbol)) if *symbol == name.symbol => {
             Some(full_ticker(exchange, market, now_ms))
+        }
+        (Kind::PartialDepth(limit), MarketEvent::Book(symbol)) if *symbol == name.symbol => {
+            Some(depth_body(exchange, market, *limit))
+        }
+        (Kind::DiffDepth, MarketEvent::Book(symbol)) if *symbol == name.symbol => {
+            books.get_mut(&name.text)?.changes(exchange, market, now_ms)
         }
         (Kind::Kline(interval), MarketEvent::Trade(symbol, _)) if *symbol == name.symbol => {
             kline(market, interval, now_ms)

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::routing::get;
 use rust_decimal::Decimal;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
@@ -28,6 +28,8 @@ use crate::ws_api::{Streams, upgrade};
 
 /// Bytes a kline file may have.
 const MAX_KLINES_BYTES: u64 = 64 * 1024 * 1024;
+/// Faults that strike open streams and that a connection may not yet have read.
+const NOTICES: usize = 64;
 
 /// Serves the exchange on two bound listeners until `shutdown` is cancelled.
 ///
@@ -52,6 +54,7 @@ pub async fn serve(
         &kept.markets,
         kept.next_ids,
     );
+    exchange.external_locks = kept.external_locks;
 
     let faults = Arc::new(Faults::default());
     let (engine, task) = engine::build(exchange, ledger, faults.clone(), config.price_tick_ms);
@@ -71,6 +74,7 @@ pub async fn serve(
     let streams = Arc::new(Streams {
         api: api.clone(),
         cut: watch::Sender::new(0),
+        notices: broadcast::Sender::new(NOTICES),
         open: AtomicUsize::new(0),
         ping_every: Duration::from_millis(config.ws_ping_ms),
         shutdown: stop.clone(),
@@ -193,7 +197,7 @@ fn build_market(symbol: &SymbolConfig, replay: Option<Vec<Decimal>>) -> Market {
         min_qty: symbol.step_size,
         max_qty: symbol.max_qty,
         step_size: symbol.step_size,
-        market_max_qty: symbol.max_qty,
+        market_max_qty: symbol.market_max_qty.unwrap_or(symbol.max_qty),
         min_notional: symbol.min_notional,
         max_notional: Decimal::from(9_000_000),
         max_num_orders: symbol.max_num_orders,

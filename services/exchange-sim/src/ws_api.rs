@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, Call, Endpoint, Outcome, Params, account_event, ws_payload};
 use crate::domain::{AccountEvent, ApiError};
+use crate::faults::FaultKind;
 use crate::http::Peer;
 
 /// Bytes a request frame may have.
@@ -30,6 +31,8 @@ pub struct Streams {
     pub api: Arc<Api>,
     /// Rises when all streams are to be cut.
     pub cut: watch::Sender<u64>,
+    /// Faults that strike the open streams at once: id and kind. Each connection counts its own hits.
+    pub notices: broadcast::Sender<(u64, FaultKind)>,
     /// Open stream connections.
     pub open: AtomicUsize,
     /// Time between pings.
@@ -107,6 +110,7 @@ impl Connection {
         let _open = OpenGuard::new(&streams.open);
         let mut events = streams.api.engine.account_events();
         let mut cut = streams.cut.subscribe();
+        let mut notices = streams.notices.subscribe();
         let mut pings = interval_at(Instant::now() + streams.ping_every, streams.ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_pong = Instant::now();
@@ -118,6 +122,7 @@ impl Connection {
                     return;
                 }
                 _ = cut.changed() => return,
+                Ok((fault, kind)) = notices.recv() => self.take_notice(&mut socket, fault, kind).await,
                 // Requests go first: a request's answer is ready before the events that it caused are read here.
                 message = socket.recv() => match message {
                     None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return,
@@ -141,6 +146,28 @@ impl Connection {
             if sent.is_err() {
                 return;
             }
+        }
+    }
+
+    /// What a fault says to an open connection, counted as its hits.
+    async fn take_notice(&mut self, socket: &mut WebSocket, fault: u64, kind: FaultKind) -> Result<(), axum::Error> {
+        match kind {
+            FaultKind::TerminateUserStreams => {
+                let ended = self.subscriptions.len();
+                self.end_subscriptions(socket, |_| true).await;
+                let faults = &self.streams.api.faults;
+                faults.record_hits(fault, u64::try_from(ended).unwrap_or(u64::MAX));
+                Ok(())
+            }
+            FaultKind::ServerShutdown => {
+                let event = json!({ "e": "serverShutdown", "E": self.streams.api.exchange_now_ms() });
+                let frame = json!({ "event": event });
+                socket.send(Message::Text(frame.to_string().into())).await?;
+                self.streams.api.faults.record_hits(fault, 1);
+                Ok(())
+            }
+            // The others strike requests or events, never a connection.
+            _ => Ok(()),
         }
     }
 
@@ -199,8 +226,10 @@ impl Connection {
                 address,
             };
             let handled = api.handle(&call, Ok(endpoint)).await;
-            let Outcome::Answer(result) = handled.outcome else {
-                return None;
+            let result = match handled.outcome {
+                Outcome::Answer(result) => result,
+                Outcome::Firewall => Err(ApiError::new(-1000, "Forbidden.").with_status(403)),
+                Outcome::Hang => return None,
             };
             let mut limits = handled.order_count.map_or_else(Vec::new, |count| {
                 api.limits.orders_json(count).as_array().cloned().unwrap_or_default()

@@ -181,6 +181,12 @@ pub fn commission(exchange: &Exchange, params: &Params) -> Result<Value, ApiErro
     Ok(body)
 }
 
+/// `GET myFilters`: the filters of a symbol, in the three groups of the documentation.
+pub fn my_filters(exchange: &Exchange, params: &Params) -> Result<Value, ApiError> {
+    let market = market_of(exchange, params)?;
+    Ok(json!({ "exchangeFilters": [], "symbolFilters": market.rules.to_json(), "assetFilters": [] }))
+}
+
 /// What `order/test` answers with `computeCommissionRates`.
 pub fn commission_rates(exchange: &Exchange) -> Value {
     let rate = rate(exchange);

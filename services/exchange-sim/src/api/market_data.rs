@@ -118,6 +118,11 @@ pub fn levels(exchange: &Exchange, market: &Market, side: Side) -> Vec<Level> {
 pub fn depth(exchange: &Exchange, params: &Params) -> Result<Value, ApiError> {
     let market = market_of(exchange, params)?;
     let limit = params.limit(100, 5_000)?;
+    Ok(depth_body(exchange, market, limit))
+}
+
+/// The best levels of a book with the id of its last change.
+pub fn depth_body(exchange: &Exchange, market: &Market, limit: usize) -> Value {
     let show = |side| -> Vec<Value> {
         let levels = levels(exchange, market, side);
         levels
@@ -126,7 +131,7 @@ pub fn depth(exchange: &Exchange, params: &Params) -> Result<Value, ApiError> {
             .map(|l| json!([fixed8(l.price), fixed8(l.qty)]))
             .collect()
     };
-    Ok(json!({ "lastUpdateId": market.update_id, "bids": show(Side::Buy), "asks": show(Side::Sell) }))
+    json!({ "lastUpdateId": market.update_id, "bids": show(Side::Buy), "asks": show(Side::Sell) })
 }
 
 /// `trades` and `historicalTrades`.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 pub use auth::{Caller, Keys, Signed, rest_payload, ws_payload};
 pub use limits::{LimitRules, Limits, OrderCount};
-pub use market_data::{exchange_info, levels};
+pub use market_data::{depth_body, exchange_info, levels};
 pub use params::Params;
 pub use refusals::{Refusals, Stage};
 pub use render::account_event;
@@ -68,6 +68,8 @@ pub enum Outcome {
     Answer(Result<Value, ApiError>),
     /// No answer: the connection is to be closed.
     Hang,
+    /// HTTP 403 from something in front of the exchange that does not speak its JSON.
+    Firewall,
 }
 
 /// An outcome with what the headers tell.
@@ -151,13 +153,22 @@ impl Api {
                 ApiError::new(-1003, msg).with_status(429).with_retry_after(seconds),
             ));
         }
+        if self.faults.strike(FaultKind::Http403, target).is_some() {
+            return Some(Outcome::Firewall);
+        }
         if let Some(fault) = self.faults.strike(FaultKind::TimeoutBefore, target) {
             pause(fault.delay_ms()).await;
             return Some(Outcome::Hang);
         }
-        self.faults
-            .strike(FaultKind::Error503Before, target)
-            .map(|_| refused(unknown_503()))
+        let refusals = [
+            (FaultKind::Error1008, overloaded()),
+            (FaultKind::Error503Before, unknown_503()),
+            (FaultKind::Error1006Before, unknown_500()),
+        ];
+        refusals
+            .into_iter()
+            .find(|(kind, _)| self.faults.strike(*kind, target).is_some())
+            .map(|(_, refusal)| refused(refusal))
     }
 
     async fn execute(&self, call: &Call<'_>, endpoint: Endpoint, target: Target<'_>) -> Outcome {
@@ -188,6 +199,9 @@ impl Api {
         }
         if self.faults.strike(FaultKind::Error503After, target).is_some() {
             return refused(unknown_503());
+        }
+        if self.faults.strike(FaultKind::Error1006After, target).is_some() {
+            return refused(unknown_500());
         }
         Outcome::Answer(Ok(answer))
     }
@@ -270,6 +284,7 @@ impl Api {
             | Endpoint::Account
             | Endpoint::MyTrades
             | Endpoint::OrderRateLimit
+            | Endpoint::MyFilters
             | Endpoint::Commission => unreachable!("signed endpoints are never dispatched as public"),
         }
     }
@@ -301,6 +316,7 @@ impl Api {
             Endpoint::AllOrders => account_data::all_orders(&*self.engine.read().await, account, params),
             Endpoint::MyTrades => account_data::my_trades(&*self.engine.read().await, account, params),
             Endpoint::Commission => account_data::commission(&*self.engine.read().await, params),
+            Endpoint::MyFilters => account_data::my_filters(&*self.engine.read().await, params),
             Endpoint::Account => {
                 let now_ms = self.exchange_now_ms();
                 account_data::account(&*self.engine.read().await, account, params, now_ms)
@@ -336,6 +352,16 @@ fn refused(refusal: ApiError) -> Outcome {
 fn unknown_503() -> ApiError {
     let msg = "Timeout waiting for response from backend server. Send status unknown; execution status unknown.";
     ApiError::new(-1007, msg).with_status(503)
+}
+
+/// The other way to say that nobody knows.
+fn unknown_500() -> ApiError {
+    unknown_outcome(crate::engine::EngineGone)
+}
+
+fn overloaded() -> ApiError {
+    let msg = "Server is currently overloaded with other requests. Please try again in a few minutes.";
+    ApiError::new(-1008, msg).with_status(503)
 }
 
 async fn pause(ms: u64) {

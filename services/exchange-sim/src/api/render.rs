@@ -154,6 +154,11 @@ pub fn account_event(event: &AccountEvent, now_ms: i64) -> Value {
         } => json!({
             "e": "balanceUpdate", "E": now_ms, "a": asset, "d": fixed8(*delta), "T": time_ms,
         }),
+        AccountEvent::ExternalLock {
+            asset, delta, time_ms, ..
+        } => json!({
+            "e": "externalLockUpdate", "E": now_ms, "a": asset, "d": fixed8(*delta), "T": time_ms,
+        }),
     }
 }
 

@@ -30,6 +30,7 @@ pub enum Endpoint {
     MyTrades,
     OrderRateLimit,
     Commission,
+    MyFilters,
 }
 
 /// Whether a request must be signed.
@@ -106,6 +107,7 @@ impl Endpoint {
             ("myTrades", "GET") => Self::MyTrades,
             ("rateLimit/order", "GET") => Self::OrderRateLimit,
             ("account/commission", "GET") => Self::Commission,
+            ("myFilters", "GET") => Self::MyFilters,
             ("userDataStream", _) => {
                 let msg = "This endpoint is retired; subscribe to the user data stream over the WebSocket API.";
                 return Err(ApiError::new(-1020, msg).with_status(410));
@@ -139,6 +141,7 @@ impl Endpoint {
             "allOrders" => (Self::AllOrders, "GET", "/api/v3/allOrders"),
             "account.status" => (Self::Account, "GET", "/api/v3/account"),
             "account.commission" => (Self::Commission, "GET", "/api/v3/account/commission"),
+            "myFilters" => (Self::MyFilters, "GET", "/api/v3/myFilters"),
             "account.rateLimits.orders" => (Self::OrderRateLimit, "GET", "/api/v3/rateLimit/order"),
             "myTrades" => (Self::MyTrades, "GET", "/api/v3/myTrades"),
             _ => return None,
@@ -169,7 +172,8 @@ impl Endpoint {
             | Self::Account
             | Self::MyTrades
             | Self::OrderRateLimit
-            | Self::Commission => Security::UserData,
+            | Self::Commission
+            | Self::MyFilters => Security::UserData,
         }
     }
 
@@ -209,7 +213,7 @@ impl Endpoint {
             Self::AllOrders | Self::Account | Self::Commission => 20,
             Self::MyTrades if params.get("orderId").is_some() => 5,
             Self::MyTrades => 20,
-            Self::OrderRateLimit => 40,
+            Self::OrderRateLimit | Self::MyFilters => 40,
         }
     }
 
@@ -233,7 +237,7 @@ impl Endpoint {
                 "newClientOrderId",
                 "cancelRestrictions",
             ],
-            Self::OpenOrders | Self::CancelOpenOrders | Self::Commission => &["symbol"],
+            Self::OpenOrders | Self::CancelOpenOrders | Self::Commission | Self::MyFilters => &["symbol"],
             Self::AllOrders => &["symbol", "orderId", "startTime", "endTime", "limit"],
             Self::Account => &["omitZeroBalances"],
             Self::MyTrades => &["symbol", "orderId", "startTime", "endTime", "fromId", "limit"],
@@ -295,6 +299,7 @@ impl Endpoint {
             ("GET", "myTrades"),
             ("GET", "rateLimit/order"),
             ("GET", "account/commission"),
+            ("GET", "myFilters"),
         ];
         let rest = path.strip_prefix("/api/v3/").unwrap_or("");
         known.contains(&(method, rest))

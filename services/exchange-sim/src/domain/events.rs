@@ -67,6 +67,17 @@ pub enum AccountEvent {
         /// UTC ms.
         time_ms: i64,
     },
+    /// Another system of the exchange locked (positive) or freed (negative) a part of a balance.
+    ExternalLock {
+        /// Account name.
+        account: String,
+        /// Asset.
+        asset: String,
+        /// Signed amount.
+        delta: Decimal,
+        /// UTC ms.
+        time_ms: i64,
+    },
 }
 
 impl AccountEvent {
@@ -74,7 +85,9 @@ impl AccountEvent {
     pub fn account(&self) -> &str {
         match self {
             Self::Execution { order, .. } => &order.account,
-            Self::Position { account, .. } | Self::Transfer { account, .. } => account,
+            Self::Position { account, .. } | Self::Transfer { account, .. } | Self::ExternalLock { account, .. } => {
+                account
+            }
         }
     }
 }

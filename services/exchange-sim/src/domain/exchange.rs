@@ -28,6 +28,8 @@ pub struct Changes {
     pub balances: BTreeSet<(String, String)>,
     /// Transfers made.
     pub transfers: Vec<Transfer>,
+    /// Account and asset of external locks touched.
+    pub external_locks: BTreeSet<(String, String)>,
     /// Symbols whose price, tick or reserved trade id must be written.
     pub markets: BTreeSet<String>,
     /// Everything older is to be removed first.
@@ -46,6 +48,7 @@ impl Changes {
                 && self.fills.is_empty()
                 && self.balances.is_empty()
                 && self.transfers.is_empty()
+                && self.external_locks.is_empty()
                 && self.markets.is_empty())
     }
 }
@@ -99,6 +102,8 @@ pub struct Exchange {
     pub fills: BTreeMap<(String, String), Vec<Fill>>,
     /// Transfers, oldest first.
     pub transfers: Vec<Transfer>,
+    /// What other systems of the exchange hold locked, by account and asset; a part of the locked balance.
+    pub external_locks: BTreeMap<String, BTreeMap<String, Decimal>>,
     by_client: HashMap<(String, String, String), u64>,
     pub(super) next_order_id: u64,
     pub(super) next_priority: u64,
@@ -125,6 +130,7 @@ impl Exchange {
             open: BTreeSet::new(),
             fills: BTreeMap::new(),
             transfers: Vec::new(),
+            external_locks: BTreeMap::new(),
             by_client: HashMap::new(),
             next_order_id: 1,
             next_priority: 1,
@@ -172,7 +178,11 @@ impl Exchange {
         }
         self.grant_missing();
         let seed = self.seed;
-        self.markets.values_mut().for_each(|market| market.redraw(seed));
+        for market in self.markets.values_mut() {
+            market.redraw(seed);
+            // Nobody can have known another book before the first one is served.
+            market.told_update_id = market.update_id;
+        }
     }
 
     fn index(&mut self, order: &Order) {
@@ -231,6 +241,10 @@ impl Exchange {
     /// The record of what changed since it was last taken.
     pub fn take_changes(&mut self) -> Changes {
         for (symbol, market) in &mut self.markets {
+            if market.told_update_id != market.update_id {
+                market.told_update_id = market.update_id;
+                self.changes.market_events.push(MarketEvent::Book(symbol.clone()));
+            }
             if market.next_trade_id > market.reserved_trade_id {
                 market.reserved_trade_id = market.next_trade_id + TRADE_ID_BLOCK;
                 self.changes.markets.insert(symbol.clone());

@@ -20,6 +20,10 @@ pub enum SymbolStatus {
     Trading,
     /// Refuses new orders and does not match; cancels are taken.
     Halt,
+    /// The same, as between two sessions.
+    Break,
+    /// The same; only cancels are taken.
+    CancelOnly,
 }
 
 impl SymbolStatus {
@@ -28,6 +32,8 @@ impl SymbolStatus {
         match self {
             Self::Trading => "TRADING",
             Self::Halt => "HALT",
+            Self::Break => "BREAK",
+            Self::CancelOnly => "CANCEL_ONLY",
         }
     }
 }
@@ -96,6 +102,8 @@ pub struct Market {
     pub candles: Candles,
     /// Rises with each change of the book.
     pub update_id: u64,
+    /// The last one that the market streams were told of.
+    pub told_update_id: u64,
 }
 
 impl Market {
@@ -123,6 +131,7 @@ impl Market {
             trades: VecDeque::new(),
             candles: Candles::default(),
             update_id: 1,
+            told_update_id: 1,
         }
     }
 
@@ -203,6 +212,8 @@ impl Market {
             buyer_is_maker,
         };
         self.next_trade_id += 1;
+        // What trades leaves the book, be it a level or a part of a resting order.
+        self.update_id += 1;
         self.last_price = price;
         self.candles.record(&trade);
         if self.trades.len() == MAX_PUBLIC_TRADES {

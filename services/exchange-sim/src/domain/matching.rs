@@ -329,7 +329,6 @@ impl Exchange {
             while self.fill_first_resting(symbol, side, at) {}
         }
         self.trigger_stops(symbol, at);
-        self.changes.market_events.push(MarketEvent::Book(symbol.to_owned()));
     }
 
     /// Fills the best resting order of one side against the best level that crosses it; false when none does.

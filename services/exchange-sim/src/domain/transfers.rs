@@ -58,6 +58,51 @@ impl Exchange {
         Ok(transfer)
     }
 
+    /// Another system of the exchange locks (positive) or frees (negative) a part of an account's balance.
+    ///
+    /// # Errors
+    /// -1102 for a bad account or asset, or to free more than is so locked; -2010 to lock more than is free.
+    pub fn lock_externally(
+        &mut self,
+        account: &str,
+        asset: &str,
+        delta: Decimal,
+        at: Moment,
+    ) -> Result<Decimal, ApiError> {
+        let known = self.balances.get(account).is_some_and(|held| held.contains_key(asset));
+        if !known {
+            return Err(ApiError::new(
+                -1102,
+                format!("asset '{asset}' of account '{account}': no such asset or account"),
+            ));
+        }
+        let locks = self.external_locks.entry(account.to_owned()).or_default();
+        let locked = locks.get(asset).copied().unwrap_or_default();
+        if delta.is_zero() || locked + delta < ZERO {
+            return Err(ApiError::new(
+                -1102,
+                format!("amount: must be above zero, and at most {locked} is locked from outside"),
+            ));
+        }
+        if self.balance(account, asset).free < delta {
+            return Err(ApiError::insufficient());
+        }
+        let locks = self.external_locks.entry(account.to_owned()).or_default();
+        let after = (locked + delta).normalize();
+        locks.insert(asset.to_owned(), after);
+        self.change_balance(account, asset, |balance| balance.lock(delta));
+        let (account, asset) = (account.to_owned(), asset.to_owned());
+        self.changes.external_locks.insert((account.clone(), asset.clone()));
+        self.changes.events.push(AccountEvent::ExternalLock {
+            account,
+            asset,
+            delta,
+            time_ms: at.exchange_ms,
+        });
+        self.tell_positions(at.exchange_ms);
+        Ok(after)
+    }
+
     /// A market order that somebody else sends for the account: a real fill with real events.
     ///
     /// # Errors
@@ -136,6 +181,7 @@ impl Exchange {
         self.orders.clear();
         self.fills.clear();
         self.transfers.clear();
+        self.external_locks.clear();
         self.balances.clear();
         self.forget_client_ids();
         self.changes.wiped = true;

@@ -49,12 +49,56 @@ def rest(keys):
     assert api.delete_order(symbol="BTCUSDT", order_id=replaced.new_order_response.order_id).data().status == "CANCELED"
     assert len(api.delete_open_orders(symbol="BTCUSDT").data()) == 1
     assert len(api.all_orders(symbol="BTCUSDT", limit=2).data()) == 2 and api.my_trades(symbol="BTCUSDT", limit=1).data()
+    every_kind(api, low, round(last * 1.1, 2))
+    pages(api)
+    assert api.my_filters(symbol="BTCUSDT").data().symbol_filters
     account = api.get_account(omit_zero_balances=True)
     assert {b.asset for b in account.data().balances} >= {"USDT", "BTC"}
     assert account.rate_limits, "the weight headers must be understood"
     api.account_commission(symbol="BTCUSDT").data(), api.rate_limit_order().data()
     refused(-2013, lambda: api.get_order(symbol="BTCUSDT", order_id=999999))
     refused(-1121, lambda: api.ticker_price(symbol="NOSUCH"))
+
+
+def every_kind(api, low, high):
+    """Each order type and time in force; the ones that rest are canceled at the end."""
+
+    def place(side, kind, **fields):
+        fields = {"quantity": 0.001, "new_order_resp_type": "RESULT", **fields}
+        return api.new_order(symbol="BTCUSDT", side=side, type=kind, **fields).data()
+
+    assert place("BUY", "MARKET", quantity=None, quote_order_qty=50).status == "FILLED"
+    for life in ("IOC", "FOK"):
+        assert place("BUY", "LIMIT", price=high, time_in_force=life).status == "FILLED"
+        assert place("BUY", "LIMIT", price=low, time_in_force=life).status == "EXPIRED"
+    for side, kind, fields in (
+        ("BUY", "LIMIT_MAKER", dict(price=low)),
+        ("SELL", "STOP_LOSS", dict(stop_price=low)),
+        ("SELL", "TAKE_PROFIT", dict(stop_price=high)),
+        ("SELL", "STOP_LOSS_LIMIT", dict(stop_price=low, price=low, time_in_force="GTC")),
+        ("SELL", "TAKE_PROFIT_LIMIT", dict(stop_price=high, price=high, time_in_force="GTC")),
+    ):
+        made = place(side, kind, **fields)
+        assert (made.status, made.type) == ("NEW", kind)
+    assert len(api.delete_open_orders(symbol="BTCUSDT").data()) == 5
+    refused(-2022, lambda: api.order_cancel_replace(
+        symbol="BTCUSDT", side="BUY", type="LIMIT", cancel_replace_mode="STOP_ON_FAILURE", time_in_force="GTC",
+        quantity=0.001, price=low, cancel_order_id=999999))
+
+
+def pages(api):
+    orders = api.all_orders(symbol="BTCUSDT", limit=1000).data()
+    page = api.all_orders(symbol="BTCUSDT", order_id=orders[1].order_id, limit=2).data()
+    assert [o.order_id for o in page] == [o.order_id for o in orders[1:3]]
+    page = api.all_orders(symbol="BTCUSDT", start_time=orders[0].time, end_time=orders[0].time + 86_400_000, limit=3).data()
+    assert [o.order_id for o in page] == [o.order_id for o in orders[:3]]
+    trades = api.my_trades(symbol="BTCUSDT", limit=1000).data()
+    page = api.my_trades(symbol="BTCUSDT", from_id=trades[1].id, limit=2).data()
+    assert [t.id for t in page] == [t.id for t in trades[1:3]]
+    page = api.my_trades(symbol="BTCUSDT", start_time=trades[0].time, end_time=trades[0].time + 86_400_000).data()
+    assert [t.id for t in page] == [t.id for t in trades]
+    assert [t.order_id for t in api.my_trades(symbol="BTCUSDT", order_id=trades[0].order_id).data()][0] == trades[0].order_id
+    refused(-1127, lambda: api.my_trades(symbol="BTCUSDT", start_time=1, end_time=86_400_002))
 
 
 async def expect_events(api, subscription):
@@ -95,10 +139,17 @@ async def market_streams():
     streams = Spot(config_ws_streams=config).websocket_streams
     await streams.create_connection()
     try:
-        seen = asyncio.Event()
-        handle = await streams.book_ticker(symbol="btcusdt")
-        handle.on("message", lambda _: seen.set())
-        await asyncio.wait_for(seen.wait(), 10)
+        for open_stream in (
+            lambda: streams.book_ticker(symbol="btcusdt"),
+            lambda: streams.diff_book_depth(symbol="btcusdt"),
+            lambda: streams.partial_book_depth(symbol="btcusdt", levels=5),
+            lambda: streams.agg_trade(symbol="btcusdt"),
+            lambda: streams.kline(symbol="btcusdt", interval="1m"),
+        ):
+            seen = asyncio.Event()
+            handle = await open_stream()
+            handle.on("message", lambda _, seen=seen: seen.set())
+            await asyncio.wait_for(seen.wait(), 10)
     finally:
         await streams.close_connection(close_session=True)
 

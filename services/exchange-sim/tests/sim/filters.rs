@@ -77,3 +77,34 @@ async fn stop_orders_are_counted_apart() {
     assert_eq!(message(&sim, stop).await, "-1013 Filter failure: MAX_NUM_ALGO_ORDERS");
     sim.stop().await;
 }
+
+#[tokio::test]
+async fn a_market_order_has_a_largest_quantity_of_its_own_and_prices_are_bounded_on_both_sides() {
+    let dir = TempDir::new().unwrap();
+    let mut config = still(dir.path());
+    config.symbols[0].market_max_qty = Some("0.02".parse().unwrap());
+    config.accounts[0].balances.insert("BTC".to_owned(), 1.into());
+    let sim = Sim::start(config).await;
+    let sell = |price: &str| format!("side=SELL&type=LIMIT&timeInForce=GTC&quantity=0.03&price={price}");
+    for (params, expected) in [
+        ("side=BUY&type=MARKET&quantity=0.02".to_owned(), "ok"),
+        (
+            "side=BUY&type=MARKET&quantity=0.02001".to_owned(),
+            "-1013 Filter failure: MARKET_LOT_SIZE",
+        ),
+        (
+            "side=SELL&type=STOP_LOSS&quantity=0.02001&stopPrice=50000".to_owned(),
+            "-1013 Filter failure: MARKET_LOT_SIZE",
+        ),
+        (sell("310000.00"), "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"),
+        (sell("11000.00"), "-1013 Filter failure: PERCENT_PRICE_BY_SIDE"),
+        (sell("61000.00"), "ok"),
+    ] {
+        assert_eq!(message(&sim, &params).await, expected, "{params}");
+    }
+    let info = sim.get("/api/v3/exchangeInfo?symbol=BTCUSDT").await.ok();
+    let filters = info["symbols"][0]["filters"].as_array().unwrap();
+    let shown = filters.iter().find(|filter| filter["filterType"] == "MARKET_LOT_SIZE");
+    assert_eq!(shown.unwrap()["maxQty"], "0.02000000");
+    sim.stop().await;
+}
