@@ -187,4 +187,26 @@ mod tests {
         let signature = STANDARD.decode(key.sign("x")).expect("base64");
         assert_eq!(signature.len(), 64);
     }
+
+    /// RFC 8032, section 7.1, second test.
+    #[test]
+    fn the_published_ed25519_signature_comes_out() {
+        let key = PrivateKey::from_pem(&pem(
+            "PRIVATE KEY",
+            "MC4CAQAwBQYDK2VwBCIEIEzNCJso/5banbbDRuwRTg9bijGfNaumJNqM9u1PuKb7",
+        ))
+        .expect("a key");
+        let published = "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da\
+                         085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+        assert_eq!(key.sign("r"), STANDARD.encode(hex::decode(published).expect("hex")));
+    }
+
+    /// Signed by openssl dgst -sha256 -sign.
+    #[test]
+    fn an_rsa_signature_is_the_one_that_openssl_makes() {
+        let key = PrivateKey::from_pem(include_str!("../tests/keys/rsa.pem")).expect("a key");
+        let signature = include_str!("../tests/keys/rsa.signature").trim();
+        assert_eq!(key.sign("symbol=BTCUSDT&timestamp=1"), signature);
+        assert_eq!(format!("{key:?}"), "Rsa([hidden])");
+    }
 }

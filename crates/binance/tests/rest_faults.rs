@@ -4,7 +4,8 @@ mod standin;
 
 use standin::{Act, Standin};
 use thunes_binance::{
-    BinanceClient, ClientConfig, Credentials, DoubtWhy, ErrorKind, NewOrder, NewOrderAnswer, OrderShape, Outcome, Side,
+    BinanceClient, ClientConfig, Credentials, DoubtWhy, ErrorKind, HeldWhy, NewOrder, NewOrderAnswer, OrderShape,
+    Outcome, Side,
 };
 use thunes_types::{ClientOrderId, Decimal, Symbol};
 use tokio::net::{TcpSocket, TcpStream};
@@ -206,4 +207,93 @@ async fn p4_a_failed_tls_handshake_carried_nothing() {
         "{outcome:?}"
     );
     assert!(exchange.seen().is_empty());
+}
+
+#[tokio::test]
+async fn after_a_429_or_418_nothing_leaves_before_its_wait_is_over() {
+    for (status, why) in [(429, HeldWhy::ToldToWait), (418, HeldWhy::Banned)] {
+        let body = r#"{"code":-1003,"msg":"Too much request weight used."}"#.to_owned();
+        let limited = Act::Answer {
+            status,
+            headers: "retry-after: 2\r\n",
+            body,
+        };
+        let exchange = Standin::start(vec![limited, Act::ok(TIME)]).await;
+        let client = client(&exchange.url());
+        assert!(matches!(client.server_time().await, Outcome::RateLimited(_)));
+        let symbol = Symbol::parse("BTCUSDT").expect("a symbol");
+        let id = ClientOrderId::parse("T-1").expect("an id");
+        for outcome in [
+            send_order(&client).await.map(|_| ()),
+            client.send(client.sign_cancel(&symbol, &id, 1, 2)).await.map(|_| ()),
+            client.server_time().await.map(|_| ()),
+        ] {
+            let Outcome::HeldBack(held) = outcome else {
+                panic!("{outcome:?}")
+            };
+            assert_eq!(held.why, why);
+            assert!(held.retry_after_ms <= 2_000);
+        }
+        assert_eq!(exchange.seen().len(), 1, "nothing left");
+        assert!(client.budget_status().blocked_ms > 0);
+        let over = async {
+            while client.budget_status().blocked_ms > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), over)
+            .await
+            .expect("it ends");
+        assert!(matches!(client.server_time().await, Outcome::Answer(_)));
+    }
+}
+
+#[tokio::test]
+async fn too_many_orders_holds_back_orders_and_lets_everything_else_pass() {
+    let too_many = Act::status(429, r#"{"code":-1015,"msg":"Too many new orders."}"#);
+    let exchange = Standin::start(vec![too_many, Act::ok(TIME)]).await;
+    let client = client(&exchange.url());
+    assert!(matches!(send_order(&client).await, Outcome::RateLimited(_)));
+    assert!(matches!(send_order(&client).await, Outcome::HeldBack(_)));
+    assert!(matches!(client.server_time().await, Outcome::Answer(_)));
+}
+
+#[tokio::test]
+async fn a_refused_timestamp_asks_for_the_clock() {
+    let refused = Act::status(400, r#"{"code":-1021,"msg":"outside of the recvWindow"}"#);
+    let exchange = Standin::start(vec![refused]).await;
+    let client = client(&exchange.url());
+    let Outcome::Rejected(rejection) = send_order(&client).await else {
+        panic!("not rejected")
+    };
+    assert_eq!(rejection.kind, ErrorKind::InvalidTimestamp);
+    tokio::time::timeout(std::time::Duration::from_secs(5), client.clock_doubted())
+        .await
+        .expect("asked for");
+}
+
+#[tokio::test]
+async fn the_reserve_is_kept_by_the_exchanges_own_count() {
+    let used = Act::Answer {
+        status: 200,
+        headers: "x-mbx-used-weight-1m: 5799\r\n",
+        body: TIME.to_owned(),
+    };
+    let exchange = Standin::start(vec![used, Act::ok(TIME)]).await;
+    let client = client(&exchange.url());
+    assert!(matches!(client.server_time().await, Outcome::Answer(_)));
+    let prices = client.ticker_prices(&[]).await;
+    assert!(
+        matches!(prices, Outcome::HeldBack(ref held) if held.why == HeldWhy::Budget),
+        "{prices:?}"
+    );
+    assert!(
+        client.order_would_leave(Side::Buy).is_ok(),
+        "1 is left above the reserve"
+    );
+    assert!(
+        matches!(client.server_time().await, Outcome::Answer(_)),
+        "the clock may use the reserve"
+    );
+    assert_eq!(client.budget_status().held_back, 1);
 }

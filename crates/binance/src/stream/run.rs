@@ -16,7 +16,7 @@ use super::frame::{Frame, read_frame};
 use super::requests::{Subscribe, subscribe_request};
 use crate::budget::{Cost, Purpose};
 use crate::classify::shorten;
-use crate::{Credentials, DisconnectWhy, SharedBudget, StreamEvent};
+use crate::{Credentials, DisconnectWhy, HeldBack, SharedBudget, StreamEvent};
 
 /// The largest frame that is read; events are a kilobyte or so.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
@@ -136,26 +136,22 @@ async fn connection(
     now_exchange_ms: &(impl Fn() -> i64 + Send + Sync),
     tx: &mpsc::Sender<StreamEvent>,
 ) -> End {
-    let ticket = match config
-        .budget
-        .as_ref()
-        .map(|shared| shared.with(|budget, now| budget.admit(SUBSCRIBE, now)))
-    {
-        None => None,
-        Some(Ok(ticket)) => Some(ticket),
-        Some(Err(held)) => {
+    if let Some(shared) = &config.budget {
+        let admitted = shared.with(|budget, now| {
+            let ticket = budget.admit(SUBSCRIBE, now)?;
+            // The answers of this connection tell no header, so it counts at once.
+            budget.answered(&ticket, false, |_| None, now);
+            Ok::<(), HeldBack>(())
+        });
+        if let Err(held) = admitted {
             return End::Lost {
                 why: DisconnectWhy::HeldBack { message: held.message },
                 subscribed_at: None,
                 asked_wait_ms: Some(held.retry_after_ms),
             };
         }
-    };
-    let end = connected(config, now_exchange_ms, tx).await;
-    if let (Some(shared), Some(ticket)) = (&config.budget, &ticket) {
-        shared.with(|budget, now| budget.answered(ticket, false, |_| None, now));
     }
-    end
+    connected(config, now_exchange_ms, tx).await
 }
 
 async fn connected(
