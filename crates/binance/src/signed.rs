@@ -99,6 +99,23 @@ impl BinanceClient {
         )
     }
 
+    /// Asks whether an order would pass the exchange's checks; nothing is placed.
+    pub fn sign_order_test(
+        &self,
+        new_order: &NewOrder,
+        timestamp_ms: i64,
+        recv_window_ms: i64,
+    ) -> SignedRequest<serde_json::Value> {
+        self.sign(
+            Method::POST,
+            "/api/v3/order/test",
+            new_order.params(),
+            Cost::read(1),
+            timestamp_ms,
+            recv_window_ms,
+        )
+    }
+
     /// Cancels an order by our name for it.
     pub fn sign_cancel(
         &self,
