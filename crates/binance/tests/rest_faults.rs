@@ -150,6 +150,95 @@ async fn a_refusal_is_not_an_unknown() {
     );
 }
 
+/// Every error that the exchange's rules name, as it comes over the wire, and what it says of the order.
+#[tokio::test]
+async fn p4_every_documented_error_says_what_it_means_for_the_order() {
+    let refused = [
+        (400, -1013, "Filter failure: LOT_SIZE", ErrorKind::InvalidMessage),
+        (400, -1008, "Server is currently overloaded.", ErrorKind::ServerBusy),
+        (
+            400,
+            -1021,
+            "Timestamp is outside of the recvWindow.",
+            ErrorKind::InvalidTimestamp,
+        ),
+        (
+            400,
+            -1022,
+            "Signature for this request is not valid.",
+            ErrorKind::InvalidSignature,
+        ),
+        (
+            400,
+            -1102,
+            "Mandatory parameter was not sent.",
+            ErrorKind::ParameterMissing,
+        ),
+        (400, -1111, "Too much precision.", ErrorKind::BadPrecision),
+        (400, -1121, "Invalid symbol.", ErrorKind::BadSymbol),
+        (
+            400,
+            -1131,
+            "recvWindow must be less than 60000.",
+            ErrorKind::ReceiveWindowTooLarge,
+        ),
+        (400, -1196, "x", ErrorKind::RequestFault),
+        (401, -2014, "API-key format invalid.", ErrorKind::BadApiKeyFormat),
+        (401, -2015, "Invalid API-key.", ErrorKind::RejectedApiKey),
+        (
+            400,
+            -2010,
+            "Account has insufficient balance for requested action.",
+            ErrorKind::InsufficientBalance,
+        ),
+        (400, -2010, "Market is closed.", ErrorKind::MarketClosed),
+        (
+            400,
+            -2010,
+            "Order would immediately match and take.",
+            ErrorKind::WouldTakeLiquidity,
+        ),
+        (
+            400,
+            -2010,
+            "This account may not place or cancel orders.",
+            ErrorKind::AccountRestricted,
+        ),
+        (400, -2011, "Unknown order sent.", ErrorKind::CancelRejected),
+        (400, -2013, "Order does not exist.", ErrorKind::NoSuchOrder),
+        (403, 0, "", ErrorKind::Firewall),
+    ];
+    for (status, code, text, kind) in refused {
+        let body = match code {
+            0 => "<html>".to_owned(),
+            code => format!(r#"{{"code":{code},"msg":"{text}"}}"#),
+        };
+        match ending_of(Act::status(status, &body)).await {
+            Outcome::Rejected(rejection) => assert_eq!(rejection.kind, kind, "{code} {text}"),
+            other => panic!("{code} {text}: {other:?}"),
+        }
+    }
+    for (status, code, text, why) in [
+        (400, -1000, "An unknown error occurred.", DoubtWhy::ExecutionUnknown),
+        (400, -1001, "Internal error.", DoubtWhy::ExecutionUnknown),
+        (400, -1006, "Execution status unknown.", DoubtWhy::ExecutionUnknown),
+        (400, -1007, "Send status unknown.", DoubtWhy::ExecutionUnknown),
+        (503, -1008, "Overloaded.", DoubtWhy::ServerError),
+        (
+            400,
+            -1016,
+            "This service is no longer available.",
+            DoubtWhy::ExecutionUnknown,
+        ),
+        (400, -2010, "Duplicate order sent.", DoubtWhy::DuplicateOrderSent),
+        (400, -2010, "Words that nobody documented.", DoubtWhy::UnlistedError),
+        (400, -9000, "A code that nobody documented.", DoubtWhy::UnlistedError),
+    ] {
+        let body = format!(r#"{{"code":{code},"msg":"{text}"}}"#);
+        assert_eq!(doubt_of(Act::status(status, &body)).await, why, "{code} {text}");
+    }
+}
+
 #[tokio::test]
 async fn retry_after_is_passed_on() {
     let too_many = r#"{"code":-1003,"msg":"Too much request weight used."}"#;
@@ -159,7 +248,9 @@ async fn retry_after_is_passed_on() {
             headers: "retry-after: 7\r\n",
             body: too_many.to_owned(),
         };
-        let outcome = ending_of(act).await;
+        let exchange = Standin::start(vec![act]).await;
+        let outcome = send_order(&client(&exchange.url())).await;
+        assert_eq!(exchange.seen().len(), 1, "sent exactly once");
         let Outcome::RateLimited(limited) = outcome else {
             panic!("{outcome:?}")
         };
