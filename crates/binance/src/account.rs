@@ -34,6 +34,16 @@ pub struct TickerPrice {
     pub price: Decimal,
 }
 
+/// The average price of a symbol, weighted by quantity.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AveragePrice {
+    /// Over how many minutes.
+    #[serde(rename = "mins")]
+    pub minutes: u32,
+    #[serde(deserialize_with = "decimal")]
+    pub price: Decimal,
+}
+
 /// What the account holds of one asset.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Balance {

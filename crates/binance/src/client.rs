@@ -1,5 +1,5 @@
 use std::error::Error;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -9,17 +9,24 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thunes_runtime::{clock, current_trace_id};
 use thunes_types::Symbol;
+use tokio::sync::Notify;
 use tracing::Instrument;
 
+use crate::budget::{Budget, Cost, Ticket};
 use crate::classify::{RawAnswer, classify};
 use crate::encode::Params;
-use crate::{Credentials, Doubt, DoubtWhy, ExchangeInfo, Outcome, ServerTime, SignedRequest, TickerPrice};
+use crate::{
+    AveragePrice, BudgetStatus, Credentials, Doubt, DoubtWhy, ErrorKind, ExchangeInfo, HeldBack, Outcome, Purpose,
+    ServerTime, Side, SignedRequest, TickerPrice,
+};
 
 /// The largest answer that is read: the rules of the whole exchange are about half of this.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Idle connections are dropped before the other side is likely to close them under a request.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 const POOL_CONNECTIONS_MAX: usize = 16;
+/// Says which of the limits a 429 is about: unfilled orders, while other requests may go on.
+const TOO_MANY_ORDERS: i32 = -1015;
 
 /// Where the exchange is and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -31,16 +38,19 @@ pub struct ClientConfig {
     pub order_timeout_ms: u64,
     /// For everything else.
     pub read_timeout_ms: u64,
+    /// Request weight that only cancels, closing orders and the clock may use.
+    pub reserve_weight: u32,
 }
 
 impl ClientConfig {
-    /// The usual waits: 1 s to connect, 5 s for orders, 10 s for reads.
+    /// The usual waits: 1 s to connect, 5 s for orders, 10 s for reads; a reserve of 200.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),
             connect_timeout_ms: 1_000,
             order_timeout_ms: 5_000,
             read_timeout_ms: 10_000,
+            reserve_weight: 200,
         }
     }
 }
@@ -66,7 +76,34 @@ pub struct BinanceClient {
     api_key: HeaderValue,
     order_timeout: Duration,
     read_timeout: Duration,
-    used_weight_1m: AtomicU32,
+    budget: SharedBudget,
+    clock_doubted: Notify,
+}
+
+/// The budget of an address, for all that send from it: the client and the stream.
+#[derive(Debug, Clone)]
+pub struct SharedBudget(Arc<Mutex<Budget>>);
+
+impl SharedBudget {
+    fn new(reserve_weight: u32) -> Self {
+        Self(Arc::new(Mutex::new(Budget::new(reserve_weight))))
+    }
+
+    pub(crate) fn with<T>(&self, use_it: impl FnOnce(&mut Budget, i64) -> T) -> T {
+        use_it(
+            &mut self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            clock::boot_ms(),
+        )
+    }
+}
+
+/// A call as it will be made.
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    params: String,
+    timeout: Duration,
+    cost: Cost,
 }
 
 impl BinanceClient {
@@ -100,13 +137,33 @@ impl BinanceClient {
             api_key,
             order_timeout: Duration::from_millis(config.order_timeout_ms),
             read_timeout: Duration::from_millis(config.read_timeout_ms),
-            used_weight_1m: AtomicU32::new(0),
+            budget: SharedBudget::new(config.reserve_weight),
+            clock_doubted: Notify::new(),
         })
     }
 
-    /// The request weight that this address used in the current minute, as the last answer told it.
-    pub fn used_weight_1m(&self) -> u32 {
-        self.used_weight_1m.load(Ordering::Relaxed)
+    /// What is used of the exchange's limits, and whether it wants silence.
+    pub fn budget_status(&self) -> BudgetStatus {
+        self.budget.with(Budget::status)
+    }
+
+    /// The same limits, for the stream that connects from this address.
+    pub fn shared_budget(&self) -> SharedBudget {
+        self.budget.clone()
+    }
+
+    /// Whether an order of this side would be sent now.
+    ///
+    /// # Errors
+    /// Why it would be held back.
+    pub fn order_would_leave(&self, side: Side) -> Result<(), HeldBack> {
+        self.budget
+            .with(|budget, now| budget.check(crate::signed::order_cost(side), now))
+    }
+
+    /// Ends when the exchange has refused a timestamp (-1021): our idea of its clock is wrong, and should be read anew.
+    pub async fn clock_doubted(&self) {
+        self.clock_doubted.notified().await;
     }
 
     /// Sends a signed request. It is consumed: nothing can send it a second time. A caller that drops this future before
@@ -118,13 +175,21 @@ impl BinanceClient {
             mut payload,
             signature,
             timeout,
+            cost,
             ..
         } = signed;
         let mut tail = Params::default();
         tail.add("signature", &signature);
         payload.push('&');
         payload.push_str(tail.as_str());
-        self.call(method, path, payload, timeout).await
+        self.call(Call {
+            method,
+            path,
+            params: payload,
+            timeout,
+            cost,
+        })
+        .await
     }
 
     /// The exchange's clock, with readings of CLOCK_BOOTTIME around it.
@@ -135,9 +200,13 @@ impl BinanceClient {
             server_time_ms: i64,
         }
         let sent_boot_us = clock::boot_us();
-        let outcome = self
-            .call::<Body>(Method::GET, "/api/v3/time", String::new(), self.read_timeout)
-            .await;
+        // Whatever is to be canceled needs the clock for its signature.
+        let cost = Cost {
+            weight: 1,
+            orders: 0,
+            purpose: Purpose::Stop,
+        };
+        let outcome = self.get::<Body>("/api/v3/time", String::new(), cost).await;
         let received_boot_us = clock::boot_us();
         outcome.map(|body| ServerTime {
             server_time_ms: body.server_time_ms,
@@ -146,25 +215,37 @@ impl BinanceClient {
         })
     }
 
-    /// The rules of these symbols, or of all when none is named.
+    /// The rules of these symbols, or of all when none is named. The limits in it hold for this client from then on.
     pub async fn exchange_info(&self, symbols: &[Symbol]) -> Outcome<ExchangeInfo> {
-        self.call(
-            Method::GET,
-            "/api/v3/exchangeInfo",
-            symbols_query(symbols),
-            self.read_timeout,
-        )
-        .await
+        let outcome: Outcome<ExchangeInfo> = self
+            .get("/api/v3/exchangeInfo", symbols_query(symbols), Cost::read(20))
+            .await;
+        if let Outcome::Answer(info) = &outcome {
+            self.budget.with(|budget, _| budget.set_limits(&info.rate_limits));
+        }
+        outcome
     }
 
     /// The last prices of these symbols, or of all when none is named.
     pub async fn ticker_prices(&self, symbols: &[Symbol]) -> Outcome<Vec<TickerPrice>> {
-        self.call(
-            Method::GET,
-            "/api/v3/ticker/price",
-            symbols_query(symbols),
-            self.read_timeout,
-        )
+        self.get("/api/v3/ticker/price", symbols_query(symbols), Cost::read(4))
+            .await
+    }
+
+    /// The average price of a symbol over the minutes that the exchange's filters use.
+    pub async fn average_price(&self, symbol: &Symbol) -> Outcome<AveragePrice> {
+        let params = Params::default().with("symbol", symbol).into_string();
+        self.get("/api/v3/avgPrice", params, Cost::read(2)).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, params: String, cost: Cost) -> Outcome<T> {
+        self.call(Call {
+            method: Method::GET,
+            path,
+            params,
+            timeout: self.read_timeout,
+            cost,
+        })
         .await
     }
 
@@ -180,32 +261,65 @@ impl BinanceClient {
         self.read_timeout
     }
 
-    async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        params: String,
-        timeout: Duration,
-    ) -> Outcome<T> {
-        let request = match self.request(method, path, params, timeout) {
+    async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Outcome<T> {
+        let cost = call.cost;
+        let is_get = call.method == Method::GET;
+        let request = match self.request(call.method, call.path, call.params, call.timeout) {
             Ok(request) => request,
             Err(why) => return Outcome::NotSent { why },
+        };
+        let ticket = match self.budget.with(|budget, now| budget.admit(cost, now)) {
+            Ok(ticket) => ticket,
+            Err(held) => return Outcome::HeldBack(held),
+        };
+        // Whoever drops this future has sent something all the same.
+        let mut sent = Sent {
+            budget: &self.budget,
+            ticket,
+            headers: HeaderMap::new(),
+            free: false,
         };
         let span = call_span(&request);
         let answered = async {
             match self.http.execute(request).await {
                 Ok(response) => {
                     tracing::Span::current().record("http.response.status_code", i64::from(response.status().as_u16()));
-                    self.read(response).await
+                    sent.headers = response.headers().clone();
+                    read(response).await
                 }
                 Err(error) => ending_of_error(error),
             }
         };
         let outcome = answered.instrument(span.clone()).await;
+        sent.free = matches!(outcome, Outcome::NotSent { .. }) || (!is_get && matches!(outcome, Outcome::Answer(_)));
+        drop(sent);
+        self.heed(&outcome);
         if matches!(outcome, Outcome::NotSent { .. } | Outcome::Unknown(_)) {
             span.record("otel.status_code", "ERROR");
         }
         outcome
+    }
+
+    /// Does what an answer asks of the whole client.
+    fn heed<T>(&self, outcome: &Outcome<T>) {
+        match outcome {
+            Outcome::RateLimited(limited) if limited.code == Some(TOO_MANY_ORDERS) => self
+                .budget
+                .with(|budget, now| budget.too_many_orders(limited.retry_after_ms, now)),
+            Outcome::RateLimited(limited) => {
+                tracing::warn!(%limited, "the exchange wants silence");
+                self.budget
+                    .with(|budget, now| budget.told_to_wait(limited.retry_after_ms, limited.banned, now));
+            }
+            Outcome::Rejected(rejection) if rejection.kind == ErrorKind::InvalidTimestamp => {
+                self.clock_doubted.notify_one();
+            }
+            Outcome::Answer(_)
+            | Outcome::Rejected(_)
+            | Outcome::NotSent { .. }
+            | Outcome::Unknown(_)
+            | Outcome::HeldBack(_) => {}
+        }
     }
 
     /// GET and DELETE carry their parameters in the query, POST in the body.
@@ -228,36 +342,41 @@ impl BinanceClient {
         *request.timeout_mut() = Some(timeout);
         Ok(request)
     }
+}
 
-    async fn read<T: DeserializeOwned>(&self, mut response: Response) -> Outcome<T> {
-        let status = response.status().as_u16();
-        self.note_weight(response.headers());
-        let retry_after_ms = retry_after_ms(response.headers());
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(None) => {
-                    return classify(&RawAnswer {
-                        status,
-                        retry_after_ms,
-                        body: &body,
-                    });
-                }
-                Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_BYTES_MAX => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return unread(status, DoubtWhy::UnreadableAnswer, "the answer is too large".to_owned()),
-                Err(error) if error.is_timeout() => return unread(status, DoubtWhy::TimedOut, describe(error)),
-                Err(error) => return unread(status, DoubtWhy::ConnectionLost, describe(error)),
-            }
-        }
+/// A request that left; when it ends, in whatever way, the budget knows.
+struct Sent<'a> {
+    budget: &'a SharedBudget,
+    ticket: Ticket,
+    headers: HeaderMap,
+    free: bool,
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        let header = |name: &str| self.headers.get(name)?.to_str().ok()?.trim().parse().ok();
+        self.budget
+            .with(|budget, now| budget.answered(&self.ticket, self.free, header, now));
     }
+}
 
-    fn note_weight(&self, headers: &HeaderMap) {
-        let told = headers
-            .get("x-mbx-used-weight-1m")
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse().ok());
-        if let Some(weight) = told {
-            self.used_weight_1m.store(weight, Ordering::Relaxed);
+async fn read<T: DeserializeOwned>(mut response: Response) -> Outcome<T> {
+    let status = response.status().as_u16();
+    let retry_after_ms = retry_after_ms(response.headers());
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => {
+                return classify(&RawAnswer {
+                    status,
+                    retry_after_ms,
+                    body: &body,
+                });
+            }
+            Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_BYTES_MAX => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => return unread(status, DoubtWhy::UnreadableAnswer, "the answer is too large".to_owned()),
+            Err(error) if error.is_timeout() => return unread(status, DoubtWhy::TimedOut, describe(error)),
+            Err(error) => return unread(status, DoubtWhy::ConnectionLost, describe(error)),
         }
     }
 }

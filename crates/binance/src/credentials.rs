@@ -4,11 +4,15 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// How requests are signed. One variant per key type of the exchange; Ed25519 has its room here.
+use crate::PrivateKey;
+
+/// How requests are signed. One variant per kind of signature that the exchange knows.
 #[derive(Clone)]
 pub enum Signer {
     /// An HMAC-SHA256 secret; the signature is lower case hex.
     HmacSha256 { secret: SecretString },
+    /// An Ed25519 or RSA key; the signature is base64, and its case counts.
+    Private(PrivateKey),
 }
 
 impl Signer {
@@ -21,6 +25,7 @@ impl Signer {
                 mac.update(payload.as_bytes());
                 hex::encode(mac.finalize().into_bytes())
             }
+            Signer::Private(key) => key.sign(payload),
         }
     }
 }
@@ -40,12 +45,26 @@ impl Credentials {
             signer: Signer::HmacSha256 { secret },
         }
     }
+
+    /// Credentials of a key pair whose public half the exchange has.
+    pub fn private(api_key: SecretString, key: PrivateKey) -> Self {
+        Self {
+            api_key,
+            signer: Signer::Private(key),
+        }
+    }
+
+    /// Whether a session can be logged on with this key: the exchange allows that to Ed25519 keys alone.
+    pub fn can_log_on(&self) -> bool {
+        matches!(self.signer, Signer::Private(PrivateKey::Ed25519(_)))
+    }
 }
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Signer::HmacSha256 { .. } => f.write_str("HmacSha256([hidden])"),
+            Signer::Private(key) => key.fmt(f),
         }
     }
 }

@@ -59,6 +59,8 @@ error_kinds! {
         /// The timestamp is older than the receive window, or too far ahead.
         InvalidTimestamp = -1021 => Never,
         InvalidSignature = -1022 => Never,
+        /// Too many connections of the account or address.
+        TooManyConnections = -1034 => Never,
         IllegalCharacters = -1100 => Never,
         TooManyParameters = -1101 => Never,
         ParameterMissing = -1102 => Never,
@@ -76,14 +78,23 @@ error_kinds! {
         InvalidSide = -1117 => Never,
         EmptyNewClientOrderId = -1118 => Never,
         EmptyOriginalClientOrderId = -1119 => Never,
+        BadInterval = -1120 => Never,
         BadSymbol = -1121 => Never,
         InvalidSymbolStatus = -1122 => Never,
         InvalidListenKey = -1125 => Never,
         IntervalTooLarge = -1127 => Never,
         BadParameterCombination = -1128 => Never,
         InvalidParameter = -1130 => Never,
+        /// More than 60 s.
+        ReceiveWindowTooLarge = -1131 => Never,
         BadStrategyType = -1134 => Never,
         InvalidJson = -1135 => Never,
+        InvalidTickerType = -1139 => Never,
+        BadCancelRestrictions = -1145 => Never,
+        DuplicateSymbols = -1151 => Never,
+        /// More subscriptions than a connection may have.
+        TooManySubscriptions = -1191 => Never,
+        BadTimeUnit = -1194 => Never,
         /// The exchange has no such order. Soon after sending this is no proof that it never will.
         NoSuchOrder = -2013 => Never,
         BadApiKeyFormat = -2014 => Never,
@@ -94,6 +105,12 @@ error_kinds! {
         CancelReplaceFailed = -2022 => Never,
         /// Canceled or expired without a fill more than 90 days ago.
         OrderArchived = -2026 => Never,
+        /// The account's events are subscribed to on this connection already.
+        SubscriptionActive = -2035 => Never,
+        SubscriptionInactive = -2036 => Never,
+        AmendRejected = -2038 => Never,
+        /// The order id and the client order id name two orders.
+        ClientOrderIdMismatch = -2039 => Never,
     }
     others {
         /// -2010 or -1010: the client order id is open, hence that order was accepted.

@@ -85,6 +85,8 @@ filter_getter! {
     notional: Notional -> Notional,
     /// How far a limit price may be from the average price.
     percent_price_by_side: PercentPriceBySide -> PercentPriceBySide,
+    /// How far a limit price may be from the average price, whatever the side.
+    percent_price: PercentPrice -> PercentPrice,
     /// The most of the base asset that an account may hold.
     max_position: MaxPosition -> MaxPosition,
     /// The most open orders on the symbol.
@@ -107,6 +109,8 @@ pub enum Filter {
     Notional(Notional),
     #[serde(rename = "PERCENT_PRICE_BY_SIDE")]
     PercentPriceBySide(PercentPriceBySide),
+    #[serde(rename = "PERCENT_PRICE")]
+    PercentPrice(PercentPrice),
     #[serde(rename = "MAX_POSITION")]
     MaxPosition(MaxPosition),
     #[serde(rename = "MAX_NUM_ORDERS")]
@@ -147,6 +151,9 @@ pub struct MinNotional {
     pub min_notional: Decimal,
     /// Whether market orders are measured too, by the average price.
     pub apply_to_market: bool,
+    /// Minutes of the average; 0: the last price.
+    #[serde(default)]
+    pub avg_price_mins: u32,
 }
 
 /// Value in quote currency: between the bounds.
@@ -159,6 +166,9 @@ pub struct Notional {
     #[serde(deserialize_with = "decimal")]
     pub max_notional: Decimal,
     pub apply_max_to_market: bool,
+    /// Minutes of the average price that market orders are measured by; 0: the last price.
+    #[serde(default)]
+    pub avg_price_mins: u32,
 }
 
 /// Limit price: between these multiples of the average price, by side.
@@ -173,6 +183,22 @@ pub struct PercentPriceBySide {
     pub ask_multiplier_up: Decimal,
     #[serde(deserialize_with = "decimal")]
     pub ask_multiplier_down: Decimal,
+    /// Minutes of the average; 0: the last price.
+    #[serde(default)]
+    pub avg_price_mins: u32,
+}
+
+/// Limit price: between these multiples of the average price.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PercentPrice {
+    #[serde(deserialize_with = "decimal")]
+    pub multiplier_up: Decimal,
+    #[serde(deserialize_with = "decimal")]
+    pub multiplier_down: Decimal,
+    /// Minutes of the average; 0: the last price.
+    #[serde(default)]
+    pub avg_price_mins: u32,
 }
 
 /// The most of the base asset that an account may hold, open BUY orders counted.

@@ -2,6 +2,7 @@
 //! answer a failure. Works against the exchange, its testnet and exchange-sim alike.
 
 mod account;
+mod budget;
 mod classify;
 mod client;
 mod credentials;
@@ -11,27 +12,30 @@ mod error_kind;
 mod exchange_info;
 mod order;
 mod outcome;
+mod private_key;
 mod reject_text;
 mod signed;
 mod stream;
 mod time_sync;
 mod tls;
 
-pub use account::{Account, Balance, ServerTime, TickerPrice, Trade};
-pub use client::{BinanceClient, ClientConfig, ClientError};
+pub use account::{Account, AveragePrice, Balance, ServerTime, TickerPrice, Trade};
+pub use budget::{BudgetStatus, HeldBack, HeldWhy, Purpose};
+pub use client::{BinanceClient, ClientConfig, ClientError, SharedBudget};
 pub use credentials::{Credentials, Signer};
 pub use error_kind::{ErrorKind, Execution};
 pub use exchange_info::{
-    ExchangeInfo, Filter, LotSize, MaxNumOrders, MaxPosition, MinNotional, Notional, PercentPriceBySide, PriceFilter,
-    RateLimit, SymbolInfo, SymbolStatus,
+    ExchangeInfo, Filter, LotSize, MaxNumOrders, MaxPosition, MinNotional, Notional, PercentPrice, PercentPriceBySide,
+    PriceFilter, RateLimit, SymbolInfo, SymbolStatus,
 };
 pub use order::{
     CanceledOrder, NewOrder, NewOrderAnswer, Order, OrderFill, OrderShape, OrderStatus, OrderType, Side, TimeInForce,
 };
 pub use outcome::{CallError, Doubt, DoubtWhy, Outcome, RateLimited, Rejection};
+pub use private_key::{KeyError, PrivateKey};
 pub use signed::{SignedRequest, TradesFilter};
 pub use stream::{
-    AccountPosition, BalanceUpdate, DisconnectWhy, ExecutionReport, ExecutionType, StreamEvent, UserStreamConfig,
-    run_user_stream,
+    AccountPosition, BalanceUpdate, DisconnectWhy, ExecutionReport, ExecutionType, StreamEvent, Subscribe,
+    UserStreamConfig, run_user_stream,
 };
 pub use time_sync::{DRIFT_PPM_MAX, SAMPLES_MAX, TimeEstimate, TimeSample, TimeSync};

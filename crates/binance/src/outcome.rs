@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::ErrorKind;
+use crate::{ErrorKind, HeldBack};
 
 /// How a call ended. Each variant says something else about whether the request had an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Outcome<T> {
     Unknown(Doubt),
     /// Too many requests or orders: definitely not executed.
     RateLimited(RateLimited),
+    /// Kept from leaving, to stay within the exchange's limits: definitely not executed.
+    HeldBack(HeldBack),
 }
 
 /// The same, for callers who only read and treat every other ending alike.
@@ -30,6 +32,8 @@ pub enum CallError {
     Unknown(Doubt),
     #[error("the exchange limits the rate: {0}")]
     RateLimited(RateLimited),
+    #[error("{0}")]
+    HeldBack(HeldBack),
 }
 
 impl<T> Outcome<T> {
@@ -44,6 +48,7 @@ impl<T> Outcome<T> {
             Outcome::NotSent { why } => Err(CallError::NotSent { why }),
             Outcome::Unknown(doubt) => Err(CallError::Unknown(doubt)),
             Outcome::RateLimited(limited) => Err(CallError::RateLimited(limited)),
+            Outcome::HeldBack(held) => Err(CallError::HeldBack(held)),
         }
     }
 
@@ -55,6 +60,7 @@ impl<T> Outcome<T> {
             Outcome::NotSent { why } => Outcome::NotSent { why },
             Outcome::Unknown(doubt) => Outcome::Unknown(doubt),
             Outcome::RateLimited(limited) => Outcome::RateLimited(limited),
+            Outcome::HeldBack(held) => Outcome::HeldBack(held),
         }
     }
 }

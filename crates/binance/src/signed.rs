@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use thunes_types::{ClientOrderId, Symbol};
 
+use crate::budget::{Cost, Purpose};
 use crate::encode::Params;
-use crate::{Account, BinanceClient, CanceledOrder, NewOrder, NewOrderAnswer, Order, Trade};
+use crate::{Account, BinanceClient, CanceledOrder, NewOrder, NewOrderAnswer, Order, Side, Trade};
 
 /// A request that is signed and not yet sent. It cannot be copied, and sending consumes it: it is sent once at most.
 #[must_use]
@@ -17,6 +18,7 @@ pub struct SignedRequest<T> {
     pub(crate) payload: String,
     pub(crate) signature: String,
     pub(crate) timeout: Duration,
+    pub(crate) cost: Cost,
     timestamp_ms: i64,
     recv_window_ms: i64,
     answer: PhantomData<fn() -> T>,
@@ -38,6 +40,31 @@ impl<T> fmt::Debug for SignedRequest<T> {
     /// Without the signature, which is as good as the order itself while the window lasts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SignedRequest({} {} {})", self.method, self.path, self.payload)
+    }
+}
+
+/// Succeeding it is free; failing it costs 1.
+const CANCEL: Cost = Cost {
+    weight: 1,
+    orders: 0,
+    purpose: Purpose::Stop,
+};
+const QUERY: Cost = Cost {
+    weight: 4,
+    orders: 0,
+    purpose: Purpose::Resolve,
+};
+
+/// On Spot a SELL sells what is held: it closes.
+pub(crate) fn order_cost(side: Side) -> Cost {
+    let purpose = match side {
+        Side::Buy => Purpose::Open,
+        Side::Sell => Purpose::Stop,
+    };
+    Cost {
+        weight: 1,
+        orders: 1,
+        purpose,
     }
 }
 
@@ -66,6 +93,24 @@ impl BinanceClient {
             Method::POST,
             "/api/v3/order",
             new_order.params(),
+            order_cost(new_order.side),
+            timestamp_ms,
+            recv_window_ms,
+        )
+    }
+
+    /// Asks whether an order would pass the exchange's checks; nothing is placed.
+    pub fn sign_order_test(
+        &self,
+        new_order: &NewOrder,
+        timestamp_ms: i64,
+        recv_window_ms: i64,
+    ) -> SignedRequest<serde_json::Value> {
+        self.sign(
+            Method::POST,
+            "/api/v3/order/test",
+            new_order.params(),
+            Cost::read(1),
             timestamp_ms,
             recv_window_ms,
         )
@@ -82,7 +127,14 @@ impl BinanceClient {
         let params = Params::default()
             .with("symbol", symbol)
             .with("origClientOrderId", client_order_id);
-        self.sign(Method::DELETE, "/api/v3/order", params, timestamp_ms, recv_window_ms)
+        self.sign(
+            Method::DELETE,
+            "/api/v3/order",
+            params,
+            CANCEL,
+            timestamp_ms,
+            recv_window_ms,
+        )
     }
 
     /// Cancels an order by the exchange's id: for orders whose client order id is not one of ours.
@@ -94,7 +146,14 @@ impl BinanceClient {
         recv_window_ms: i64,
     ) -> SignedRequest<CanceledOrder> {
         let params = Params::default().with("symbol", symbol).with("orderId", venue_order_id);
-        self.sign(Method::DELETE, "/api/v3/order", params, timestamp_ms, recv_window_ms)
+        self.sign(
+            Method::DELETE,
+            "/api/v3/order",
+            params,
+            CANCEL,
+            timestamp_ms,
+            recv_window_ms,
+        )
     }
 
     /// Asks for one order by our name for it.
@@ -108,7 +167,14 @@ impl BinanceClient {
         let params = Params::default()
             .with("symbol", symbol)
             .with("origClientOrderId", client_order_id);
-        self.sign(Method::GET, "/api/v3/order", params, timestamp_ms, recv_window_ms)
+        self.sign(
+            Method::GET,
+            "/api/v3/order",
+            params,
+            QUERY,
+            timestamp_ms,
+            recv_window_ms,
+        )
     }
 
     /// Lists the open orders of one symbol, or of all (which costs far more weight).
@@ -119,7 +185,23 @@ impl BinanceClient {
         recv_window_ms: i64,
     ) -> SignedRequest<Vec<Order>> {
         let params = Params::default().with_some("symbol", symbol);
-        self.sign(Method::GET, "/api/v3/openOrders", params, timestamp_ms, recv_window_ms)
+        let cost = match symbol {
+            // What is left of a symbol after cancelling is asked for this way.
+            Some(_) => Cost {
+                weight: 6,
+                orders: 0,
+                purpose: Purpose::Resolve,
+            },
+            None => Cost::read(80),
+        };
+        self.sign(
+            Method::GET,
+            "/api/v3/openOrders",
+            params,
+            cost,
+            timestamp_ms,
+            recv_window_ms,
+        )
     }
 
     /// Lists orders of a symbol from an order id on (itself included), or the most recent; `limit` 1 to 1000.
@@ -135,7 +217,14 @@ impl BinanceClient {
             .with("symbol", symbol)
             .with_some("orderId", from_venue_order_id)
             .with("limit", limit);
-        self.sign(Method::GET, "/api/v3/allOrders", params, timestamp_ms, recv_window_ms)
+        self.sign(
+            Method::GET,
+            "/api/v3/allOrders",
+            params,
+            Cost::read(20),
+            timestamp_ms,
+            recv_window_ms,
+        )
     }
 
     /// The account with its balances.
@@ -144,6 +233,7 @@ impl BinanceClient {
             Method::GET,
             "/api/v3/account",
             Params::default(),
+            Cost::read(20),
             timestamp_ms,
             recv_window_ms,
         )
@@ -159,15 +249,23 @@ impl BinanceClient {
         recv_window_ms: i64,
     ) -> SignedRequest<Vec<Trade>> {
         let start = Params::default().with("symbol", symbol);
-        let params = match filter {
-            TradesFilter::Recent => start,
-            TradesFilter::FromTradeId(id) => start.with("fromId", id),
-            TradesFilter::OfOrder(id) => start.with("orderId", id),
+        let (params, cost) = match filter {
+            TradesFilter::Recent => (start, Cost::read(20)),
+            TradesFilter::FromTradeId(id) => (start.with("fromId", id), Cost::read(20)),
+            TradesFilter::OfOrder(id) => {
+                let cost = Cost {
+                    weight: 5,
+                    orders: 0,
+                    purpose: Purpose::Resolve,
+                };
+                (start.with("orderId", id), cost)
+            }
         };
         self.sign(
             Method::GET,
             "/api/v3/myTrades",
             params.with("limit", limit),
+            cost,
             timestamp_ms,
             recv_window_ms,
         )
@@ -178,6 +276,7 @@ impl BinanceClient {
         method: Method,
         path: &'static str,
         params: Params,
+        cost: Cost,
         timestamp_ms: i64,
         recv_window_ms: i64,
     ) -> SignedRequest<T> {
@@ -197,6 +296,7 @@ impl BinanceClient {
             payload,
             signature,
             timeout,
+            cost,
             timestamp_ms,
             recv_window_ms,
             answer: PhantomData,

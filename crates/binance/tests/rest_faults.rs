@@ -4,7 +4,8 @@ mod standin;
 
 use standin::{Act, Standin};
 use thunes_binance::{
-    BinanceClient, ClientConfig, Credentials, DoubtWhy, ErrorKind, NewOrder, NewOrderAnswer, OrderShape, Outcome, Side,
+    BinanceClient, ClientConfig, Credentials, DoubtWhy, ErrorKind, HeldWhy, NewOrder, NewOrderAnswer, OrderShape,
+    Outcome, Side,
 };
 use thunes_types::{ClientOrderId, Decimal, Symbol};
 use tokio::net::{TcpSocket, TcpStream};
@@ -149,6 +150,95 @@ async fn a_refusal_is_not_an_unknown() {
     );
 }
 
+/// Every error that the exchange's rules name, as it comes over the wire, and what it says of the order.
+#[tokio::test]
+async fn p4_every_documented_error_says_what_it_means_for_the_order() {
+    let refused = [
+        (400, -1013, "Filter failure: LOT_SIZE", ErrorKind::InvalidMessage),
+        (400, -1008, "Server is currently overloaded.", ErrorKind::ServerBusy),
+        (
+            400,
+            -1021,
+            "Timestamp is outside of the recvWindow.",
+            ErrorKind::InvalidTimestamp,
+        ),
+        (
+            400,
+            -1022,
+            "Signature for this request is not valid.",
+            ErrorKind::InvalidSignature,
+        ),
+        (
+            400,
+            -1102,
+            "Mandatory parameter was not sent.",
+            ErrorKind::ParameterMissing,
+        ),
+        (400, -1111, "Too much precision.", ErrorKind::BadPrecision),
+        (400, -1121, "Invalid symbol.", ErrorKind::BadSymbol),
+        (
+            400,
+            -1131,
+            "recvWindow must be less than 60000.",
+            ErrorKind::ReceiveWindowTooLarge,
+        ),
+        (400, -1196, "x", ErrorKind::RequestFault),
+        (401, -2014, "API-key format invalid.", ErrorKind::BadApiKeyFormat),
+        (401, -2015, "Invalid API-key.", ErrorKind::RejectedApiKey),
+        (
+            400,
+            -2010,
+            "Account has insufficient balance for requested action.",
+            ErrorKind::InsufficientBalance,
+        ),
+        (400, -2010, "Market is closed.", ErrorKind::MarketClosed),
+        (
+            400,
+            -2010,
+            "Order would immediately match and take.",
+            ErrorKind::WouldTakeLiquidity,
+        ),
+        (
+            400,
+            -2010,
+            "This account may not place or cancel orders.",
+            ErrorKind::AccountRestricted,
+        ),
+        (400, -2011, "Unknown order sent.", ErrorKind::CancelRejected),
+        (400, -2013, "Order does not exist.", ErrorKind::NoSuchOrder),
+        (403, 0, "", ErrorKind::Firewall),
+    ];
+    for (status, code, text, kind) in refused {
+        let body = match code {
+            0 => "<html>".to_owned(),
+            code => format!(r#"{{"code":{code},"msg":"{text}"}}"#),
+        };
+        match ending_of(Act::status(status, &body)).await {
+            Outcome::Rejected(rejection) => assert_eq!(rejection.kind, kind, "{code} {text}"),
+            other => panic!("{code} {text}: {other:?}"),
+        }
+    }
+    for (status, code, text, why) in [
+        (400, -1000, "An unknown error occurred.", DoubtWhy::ExecutionUnknown),
+        (400, -1001, "Internal error.", DoubtWhy::ExecutionUnknown),
+        (400, -1006, "Execution status unknown.", DoubtWhy::ExecutionUnknown),
+        (400, -1007, "Send status unknown.", DoubtWhy::ExecutionUnknown),
+        (503, -1008, "Overloaded.", DoubtWhy::ServerError),
+        (
+            400,
+            -1016,
+            "This service is no longer available.",
+            DoubtWhy::ExecutionUnknown,
+        ),
+        (400, -2010, "Duplicate order sent.", DoubtWhy::DuplicateOrderSent),
+        (400, -2010, "Words that nobody documented.", DoubtWhy::UnlistedError),
+        (400, -9000, "A code that nobody documented.", DoubtWhy::UnlistedError),
+    ] {
+        let body = format!(r#"{{"code":{code},"msg":"{text}"}}"#);
+        assert_eq!(doubt_of(Act::status(status, &body)).await, why, "{code} {text}");
+    }
+}
+
 #[tokio::test]
 async fn retry_after_is_passed_on() {
     let too_many = r#"{"code":-1003,"msg":"Too much request weight used."}"#;
@@ -158,7 +248,9 @@ async fn retry_after_is_passed_on() {
             headers: "retry-after: 7\r\n",
             body: too_many.to_owned(),
         };
-        let outcome = ending_of(act).await;
+        let exchange = Standin::start(vec![act]).await;
+        let outcome = send_order(&client(&exchange.url())).await;
+        assert_eq!(exchange.seen().len(), 1, "sent exactly once");
         let Outcome::RateLimited(limited) = outcome else {
             panic!("{outcome:?}")
         };
@@ -206,4 +298,93 @@ async fn p4_a_failed_tls_handshake_carried_nothing() {
         "{outcome:?}"
     );
     assert!(exchange.seen().is_empty());
+}
+
+#[tokio::test]
+async fn after_a_429_or_418_nothing_leaves_before_its_wait_is_over() {
+    for (status, why) in [(429, HeldWhy::ToldToWait), (418, HeldWhy::Banned)] {
+        let body = r#"{"code":-1003,"msg":"Too much request weight used."}"#.to_owned();
+        let limited = Act::Answer {
+            status,
+            headers: "retry-after: 2\r\n",
+            body,
+        };
+        let exchange = Standin::start(vec![limited, Act::ok(TIME)]).await;
+        let client = client(&exchange.url());
+        assert!(matches!(client.server_time().await, Outcome::RateLimited(_)));
+        let symbol = Symbol::parse("BTCUSDT").expect("a symbol");
+        let id = ClientOrderId::parse("T-1").expect("an id");
+        for outcome in [
+            send_order(&client).await.map(|_| ()),
+            client.send(client.sign_cancel(&symbol, &id, 1, 2)).await.map(|_| ()),
+            client.server_time().await.map(|_| ()),
+        ] {
+            let Outcome::HeldBack(held) = outcome else {
+                panic!("{outcome:?}")
+            };
+            assert_eq!(held.why, why);
+            assert!(held.retry_after_ms <= 2_000);
+        }
+        assert_eq!(exchange.seen().len(), 1, "nothing left");
+        assert!(client.budget_status().blocked_ms > 0);
+        let over = async {
+            while client.budget_status().blocked_ms > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), over)
+            .await
+            .expect("it ends");
+        assert!(matches!(client.server_time().await, Outcome::Answer(_)));
+    }
+}
+
+#[tokio::test]
+async fn too_many_orders_holds_back_orders_and_lets_everything_else_pass() {
+    let too_many = Act::status(429, r#"{"code":-1015,"msg":"Too many new orders."}"#);
+    let exchange = Standin::start(vec![too_many, Act::ok(TIME)]).await;
+    let client = client(&exchange.url());
+    assert!(matches!(send_order(&client).await, Outcome::RateLimited(_)));
+    assert!(matches!(send_order(&client).await, Outcome::HeldBack(_)));
+    assert!(matches!(client.server_time().await, Outcome::Answer(_)));
+}
+
+#[tokio::test]
+async fn a_refused_timestamp_asks_for_the_clock() {
+    let refused = Act::status(400, r#"{"code":-1021,"msg":"outside of the recvWindow"}"#);
+    let exchange = Standin::start(vec![refused]).await;
+    let client = client(&exchange.url());
+    let Outcome::Rejected(rejection) = send_order(&client).await else {
+        panic!("not rejected")
+    };
+    assert_eq!(rejection.kind, ErrorKind::InvalidTimestamp);
+    tokio::time::timeout(std::time::Duration::from_secs(5), client.clock_doubted())
+        .await
+        .expect("asked for");
+}
+
+#[tokio::test]
+async fn the_reserve_is_kept_by_the_exchanges_own_count() {
+    let used = Act::Answer {
+        status: 200,
+        headers: "x-mbx-used-weight-1m: 5799\r\n",
+        body: TIME.to_owned(),
+    };
+    let exchange = Standin::start(vec![used, Act::ok(TIME)]).await;
+    let client = client(&exchange.url());
+    assert!(matches!(client.server_time().await, Outcome::Answer(_)));
+    let prices = client.ticker_prices(&[]).await;
+    assert!(
+        matches!(prices, Outcome::HeldBack(ref held) if held.why == HeldWhy::Budget),
+        "{prices:?}"
+    );
+    assert!(
+        client.order_would_leave(Side::Buy).is_ok(),
+        "1 is left above the reserve"
+    );
+    assert!(
+        matches!(client.server_time().await, Outcome::Answer(_)),
+        "the clock may use the reserve"
+    );
+    assert_eq!(client.budget_status().held_back, 1);
 }

@@ -111,7 +111,7 @@ async fn a_new_order_leaves_as_signed_and_its_fills_come_back() {
         ),
         (2, 57, "BNB")
     );
-    assert_eq!(client.used_weight_1m(), 42);
+    assert_eq!(client.budget_status().weight_used, 42);
 
     let seen = only(&exchange);
     assert_eq!(seen.line, "POST /api/v3/order HTTP/1.1");

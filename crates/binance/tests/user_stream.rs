@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use thunes_binance::{
-    Credentials, DisconnectWhy, ErrorKind, ExecutionType, OrderStatus, StreamEvent, UserStreamConfig, run_user_stream,
+    Credentials, DisconnectWhy, ErrorKind, ExecutionType, OrderStatus, PrivateKey, StreamEvent, Subscribe,
+    UserStreamConfig, run_user_stream,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -346,4 +347,87 @@ async fn it_ends_when_told_and_when_nobody_listens() {
         .await
         .expect("in time")
         .expect("no panic");
+}
+
+/// The example key of RFC 8410.
+const ED25519_PEM: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+-----END PRIVATE KEY-----";
+
+fn use_ed25519(config: &mut UserStreamConfig) {
+    let key = PrivateKey::from_pem(ED25519_PEM).expect("a key");
+    config.credentials = Credentials::private("the-key".into(), key);
+    config.subscribe = Subscribe::usual(&config.credentials);
+}
+
+#[tokio::test]
+async fn an_ed25519_key_logs_on_then_subscribes_and_the_logon_is_no_subscription() {
+    let mut rig = Rig::start_with(use_ed25519).await;
+    let mut socket = rig.accept().await;
+    assert_eq!(rig.next().await, StreamEvent::Connected);
+    let log_on = read_json(&mut socket).await;
+    assert_eq!(log_on["method"], "session.logon");
+    // openssl pkeyutl -sign -rawin over apiKey=the-key&recvWindow=5000&timestamp=1700000000000
+    assert_eq!(
+        log_on["params"]["signature"],
+        "XrxGhpq0yKrOMg5cHCmGAzwmbWfHRewAyY/VUrSlZVvMh39go3jEMNYd219OUE5vfq+uf95Rutf5wBQfUhCnDA=="
+    );
+    let answer = json!({"id": log_on["id"], "status": 200, "result": {"apiKey": "the-key"}});
+    send(&mut socket, &answer).await;
+    let subscribe = read_json(&mut socket).await;
+    assert_eq!(subscribe["method"], "userDataStream.subscribe");
+    assert!(subscribe.get("params").is_none(), "the session signs");
+    send(
+        &mut socket,
+        &json!({"id": subscribe["id"], "status": 200, "result": {"subscriptionId": 0}}),
+    )
+    .await;
+    assert_eq!(rig.next().await, StreamEvent::Subscribed { subscription_id: 0 });
+}
+
+#[tokio::test]
+async fn an_ed25519_key_can_be_made_to_subscribe_by_signature() {
+    let rig = Rig::start_with(|config| {
+        use_ed25519(config);
+        config.subscribe = Subscribe::Signature;
+    })
+    .await;
+    let mut socket = rig.accept().await;
+    let request = read_json(&mut socket).await;
+    assert_eq!(request["method"], "userDataStream.subscribe.signature");
+    assert_eq!(
+        request["params"]["signature"],
+        "XrxGhpq0yKrOMg5cHCmGAzwmbWfHRewAyY/VUrSlZVvMh39go3jEMNYd219OUE5vfq+uf95Rutf5wBQfUhCnDA=="
+    );
+}
+
+#[tokio::test]
+async fn a_refused_logon_is_told_and_nothing_is_subscribed() {
+    let mut rig = Rig::start_with(use_ed25519).await;
+    let mut socket = rig.accept().await;
+    assert_eq!(rig.next().await, StreamEvent::Connected);
+    let log_on = read_json(&mut socket).await;
+    let refusal = json!({"id": log_on["id"], "status": 401, "error": {"code": -2015, "msg": "no"}});
+    send(&mut socket, &refusal).await;
+    assert!(matches!(
+        rig.disconnected().await,
+        DisconnectWhy::SubscribeRefused {
+            kind: ErrorKind::RejectedApiKey,
+            ..
+        }
+    ));
+}
+
+#[tokio::test]
+async fn p5_a_shutdown_that_is_announced_and_an_old_connection_are_left_before_they_end() {
+    let mut rig = Rig::start().await;
+    let mut socket = rig.subscribed().await;
+    send(&mut socket, &json!({"event": {"e": "serverShutdown", "E": 1}})).await;
+    assert_eq!(rig.disconnected().await, DisconnectWhy::ServerShutdown);
+    rig.subscribed().await;
+
+    let mut rig = Rig::start_with(|config| config.age_max_ms = 300).await;
+    let _socket = rig.subscribed().await;
+    assert_eq!(rig.disconnected().await, DisconnectWhy::Renewal);
+    rig.subscribed().await;
 }

@@ -99,14 +99,22 @@ fn divide_half_even(top: &BigInt, bottom: &BigInt) -> BigInt {
 }
 
 /// The largest multiple of `step` that is not above `value`; both must not be negative. A zero step changes nothing.
-pub fn floor_to_step(value: Decimal, step: Decimal) -> Decimal {
+///
+/// # Errors
+/// When that multiple does not fit: a huge value has no room for the places of a tiny step.
+pub fn floor_to_step(value: Decimal, step: Decimal) -> Result<Decimal, MoneyError> {
     if step.is_zero() {
-        return value;
+        return Ok(value);
     }
     let scale = value.scale().max(step.scale());
     let (units, step_units) = (at_scale(value, scale), at_scale(step, scale));
     let floored = &units / &step_units * &step_units;
-    to_decimal(floored, scale).unwrap_or(value).normalize()
+    let misfit = MoneyError {
+        operation: "the floor",
+        left: value,
+        right: step,
+    };
+    to_decimal(floored, scale).map(|found| found.normalize()).ok_or(misfit)
 }
 
 /// What the API's grammar can carry: 28 digits. The number type itself would take a little more.
@@ -176,7 +184,7 @@ mod tests {
         #[test]
         fn p8_floor_never_exceeds_and_misses_by_less_than_a_step(units in 0i64.., step in 1i64..1_000_000) {
             let (value, step) = (Decimal::new(units, 8), Decimal::new(step, 8));
-            let floored = floor_to_step(value, step);
+            let floored = floor_to_step(value, step).expect("fits");
             prop_assert!(floored <= value);
             prop_assert!(value - floored < step);
             prop_assert!((floored % step).is_zero());

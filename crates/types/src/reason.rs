@@ -53,6 +53,7 @@ reason_codes! {
     ClosableQuantityExceeded = "CLOSABLE_QUANTITY_EXCEEDED",
     FilterFailed = "FILTER_FAILED",
     ExchangeUnreachable = "EXCHANGE_UNREACHABLE",
+    ExchangeRateLimited = "EXCHANGE_RATE_LIMITED",
     GatewayStarting = "GATEWAY_STARTING",
     JournalUnwritable = "JOURNAL_UNWRITABLE",
     AccountHeldByAnotherGateway = "ACCOUNT_HELD_BY_ANOTHER_GATEWAY",

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use secrecy::SecretString;
+use thunes_binance::{Credentials, PrivateKey, Subscribe};
 use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Reader, Settings};
 use thunes_types::Symbol;
 
@@ -53,8 +54,9 @@ pub struct GatewayConfig {
     pub base_url: String,
     pub ws_url: String,
     pub environment: Environment,
-    pub api_key: SecretString,
-    pub api_secret: SecretString,
+    pub credentials: Credentials,
+    pub subscribe: Subscribe,
+    pub reserve_weight: u32,
     pub order_timeout_ms: i64,
     pub(crate) fence: FenceRules,
     pub closing_recv_window_ms: i64,
@@ -75,20 +77,25 @@ impl GatewayConfig {
             "REST of the exchange; https://testnet.binance.vision for the testnet",
         );
         let default_ws = default_ws_url(&base_url);
+        let credentials = credentials(&mut r);
+        let subscribe = subscribe(&mut r, &credentials);
+        let symbols = symbols(&mut r);
+        let reserve_weight = reserve_weight(&mut r, symbols.len());
         let config = Self {
             listen: r.listen("listen", "127.0.0.1:7104", "address of the gRPC server"),
             plaintext: r.boolean("plaintext", false, "listen on other than loopback addresses, without TLS"),
             data_dir: r.path("data_dir", "thunes-data", "folder of gateway.db"),
             id: name(&mut r, "id", "gateway-1", "this gateway's name; one at a time may trade an account"),
             account: name(&mut r, "account", "main", "our name for the exchange account"),
-            symbols: symbols(&mut r),
+            symbols,
             risk_url: r.text("risk_url", "http://127.0.0.1:7101", "where risk listens"),
             position_url: r.text("position_url", "http://127.0.0.1:7102", "where position listens"),
             audit_url: r.text("audit_url", "http://127.0.0.1:7103", "where audit listens"),
             ws_url: r.text("exchange.ws_url", &default_ws, "WebSocket API of the exchange"),
             environment: Environment::of(&base_url),
-            api_key: r.secret("exchange.api_key", "thunes-sim-key", "API key").unwrap_or_default().into(),
-            api_secret: r.secret("exchange.api_secret", "thunes-sim-secret", "HMAC secret").unwrap_or_default().into(),
+            credentials,
+            subscribe,
+            reserve_weight,
             order_timeout_ms: r.integer("exchange.order_timeout_ms", 5000, 100..=60_000, "how long an answer to an order is waited for; then it is in doubt"),
             fence: FenceRules {
                 recv_window_ms: r.integer("recv_window_ms", 2000, 100..=60_000, "receive window of opening orders; must not be above risk.recv_window_ms"),
@@ -113,6 +120,95 @@ impl GatewayConfig {
         }
         let docs = r.finish()?;
         Ok((config, docs))
+    }
+}
+
+/// The API key, and what signs for it.
+fn credentials(r: &mut Reader<'_>) -> Credentials {
+    let api_key: SecretString = r
+        .secret("exchange.api_key", "thunes-sim-key", "API key")
+        .unwrap_or_default()
+        .into();
+    let secret: SecretString = r
+        .secret(
+            "exchange.api_secret",
+            "thunes-sim-secret",
+            "HMAC secret; not used with a private key",
+        )
+        .unwrap_or_default()
+        .into();
+    let pem = r.secret(
+        "exchange.private_key",
+        "",
+        "PKCS#8 PEM of an Ed25519 or RSA key without passphrase; wins over the HMAC secret",
+    );
+    let key_type = r.text(
+        "exchange.key_type",
+        "auto",
+        "auto, hmac, ed25519 or rsa; auto takes the private key where there is one",
+    );
+    if !["auto", "hmac", "ed25519", "rsa"].contains(&key_type.as_str()) {
+        r.refuse("exchange.key_type", &key_type, "auto, hmac, ed25519 or rsa");
+    }
+    let hmac = Credentials::hmac(api_key.clone(), secret);
+    if key_type == "hmac" {
+        return hmac;
+    }
+    let Some(pem) = pem else {
+        if key_type != "auto" {
+            r.refuse(
+                "exchange.private_key",
+                "",
+                "is needed for this gateway.exchange.key_type",
+            );
+        }
+        return hmac;
+    };
+    match (PrivateKey::from_pem(&pem), key_type.as_str()) {
+        (Ok(PrivateKey::Rsa(_)), "ed25519") => {
+            r.refuse(
+                "exchange.private_key",
+                "(hidden)",
+                "is an RSA key, and gateway.exchange.key_type says ed25519",
+            );
+        }
+        (Ok(PrivateKey::Ed25519(_)), "rsa") => {
+            r.refuse(
+                "exchange.private_key",
+                "(hidden)",
+                "is an Ed25519 key, and gateway.exchange.key_type says rsa",
+            );
+        }
+        (Ok(key), _) => return Credentials::private(api_key, key),
+        (Err(error), _) => r.refuse("exchange.private_key", "(hidden)", error.to_string()),
+    }
+    hmac
+}
+
+fn subscribe(r: &mut Reader<'_>, credentials: &Credentials) -> Subscribe {
+    let doc = "auto, logon or signature: how to subscribe to the account's events; logon needs an Ed25519 key";
+    let text = r.text("exchange.subscribe", "auto", doc);
+    match text.as_str() {
+        "auto" => {}
+        "signature" => return Subscribe::Signature,
+        "logon" if credentials.can_log_on() => return Subscribe::LogOn,
+        "logon" => r.refuse(
+            "exchange.subscribe",
+            &text,
+            "a session can be logged on with an Ed25519 key alone",
+        ),
+        _ => r.refuse("exchange.subscribe", &text, "auto, logon or signature"),
+    }
+    Subscribe::usual(credentials)
+}
+
+/// By default enough to list all open orders once, and those of each symbol once with a cancel that is refused.
+fn reserve_weight(r: &mut Reader<'_>, symbols: usize) -> u32 {
+    let doc = "request weight of a minute that is kept for cancels, closing orders and the clock; 0: 100 and 7 for each symbol";
+    let set = r.integer("exchange.reserve_weight", 0, 0..=100_000, doc);
+    match u32::try_from(set) {
+        Ok(set) if set > 0 => set,
+        Ok(_) | Err(_) => 100 + 7 * u32::try_from(symbols).unwrap_or(1_000).min(1_000),
     }
 }
 
@@ -175,5 +271,63 @@ mod tests {
         assert_eq!(Environment::of("https://testnet.binance.vision"), Environment::Testnet);
         assert_eq!(Environment::of("http://127.0.0.1:7110"), Environment::Sim);
         assert_eq!(Environment::of("http://exchange-sim:7110"), Environment::Sim);
+    }
+
+    /// The example key of RFC 8410.
+    const PEM: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----";
+
+    fn read(pairs: &[(&str, &str)]) -> Result<GatewayConfig, String> {
+        let settings = pairs.iter().fold(Settings::default(), |settings, (key, value)| {
+            settings.with(&format!("gateway.exchange.{key}"), value)
+        });
+        let read = GatewayConfig::read(&settings).map(|(config, _)| config);
+        read.map_err(|faults| format!("{} {}", faults.faults[0].key, faults.faults[0].rule))
+    }
+
+    #[test]
+    fn the_kind_of_key_decides_how_to_subscribe() {
+        assert_eq!(read(&[]).expect("fine").subscribe, Subscribe::Signature);
+        assert_eq!(read(&[("private_key", PEM)]).expect("fine").subscribe, Subscribe::LogOn);
+        let forced = read(&[("private_key", PEM), ("subscribe", "signature")]).expect("fine");
+        assert_eq!(forced.subscribe, Subscribe::Signature);
+        assert!(forced.credentials.can_log_on());
+        let hmac = read(&[("private_key", PEM), ("key_type", "hmac")]).expect("fine");
+        assert!(!hmac.credentials.can_log_on());
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_is_named_and_never_shown() {
+        for (pairs, said) in [
+            (&[("subscribe", "logon")][..], "Ed25519 key alone"),
+            (&[("key_type", "ed25519")], "is needed"),
+            (&[("key_type", "des")], "auto, hmac"),
+            (&[("key_type", "rsa"), ("private_key", PEM)], "is an Ed25519 key"),
+            (&[("private_key", "secret-text")], "no PEM"),
+            (
+                &[(
+                    "private_key",
+                    "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----",
+                )],
+                "encrypted",
+            ),
+        ] {
+            let error = read(pairs).expect_err("refused");
+            assert!(error.contains(said) && !error.contains("secret-text"), "{error}");
+        }
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), PEM).expect("written");
+        let path = file.path().to_str().expect("text");
+        assert!(
+            read(&[("private_key_file", path)])
+                .expect("fine")
+                .credentials
+                .can_log_on()
+        );
+    }
+
+    #[test]
+    fn the_reserve_grows_with_the_symbols_and_can_be_set() {
+        assert_eq!(read(&[]).expect("fine").reserve_weight, 121);
+        assert_eq!(read(&[("reserve_weight", "500")]).expect("fine").reserve_weight, 500);
     }
 }

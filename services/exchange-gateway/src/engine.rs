@@ -35,6 +35,8 @@ pub(crate) struct Engine {
     time: Mutex<TimeSync>,
     rules: Mutex<HashMap<String, SymbolRules>>,
     prices: Mutex<HashMap<String, (Decimal, i64)>>,
+    /// Average prices, of the symbols whose filters use one.
+    averages: Mutex<HashMap<String, Decimal>>,
     /// Orders that have not ended, or whose fills position does not have: what risk must keep reserved.
     live: Mutex<HashMap<String, OrderRow>>,
     /// One turn per client_order_id.
@@ -80,6 +82,7 @@ impl Engine {
             time: Mutex::new(TimeSync::new()),
             rules: Mutex::new(HashMap::new()),
             prices: Mutex::new(HashMap::new()),
+            averages: Mutex::new(HashMap::new()),
             live: Mutex::new(HashMap::new()),
             turns: Mutex::new(HashMap::new()),
             stream_connected: AtomicBool::new(false),
@@ -137,6 +140,20 @@ impl Engine {
 
     pub(crate) fn last_price(&self, symbol: &str) -> Option<Decimal> {
         lock(&self.prices).get(symbol).map(|(price, _)| *price)
+    }
+
+    pub(crate) fn set_averages(&self, averages: HashMap<String, Decimal>) {
+        *lock(&self.averages) = averages;
+    }
+
+    pub(crate) fn average_price(&self, symbol: &str) -> Option<Decimal> {
+        lock(&self.averages).get(symbol).copied()
+    }
+
+    /// Orders of ours on a symbol that have not ended.
+    pub(crate) fn open_orders(&self, symbol: &str) -> usize {
+        let open = |order: &&OrderRow| order.symbol == symbol && order.state().is_ok_and(|state| !state.is_terminal());
+        lock(&self.live).values().filter(open).count()
     }
 
     pub(crate) fn prices(&self) -> Vec<(String, Decimal, i64)> {

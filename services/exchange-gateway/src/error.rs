@@ -58,6 +58,9 @@ impl From<GatewayError> for Status {
             GatewayError::RequestIdReused(_) => (Code::AlreadyExists, ReasonCode::RequestIdReused),
             GatewayError::NoSuchOrder(_) => (Code::NotFound, ReasonCode::NotFound),
             GatewayError::Store(_) => (Code::Internal, ReasonCode::StorageFailed),
+            GatewayError::Exchange(CallError::RateLimited(_) | CallError::HeldBack(_)) => {
+                (Code::Unavailable, ReasonCode::ExchangeRateLimited)
+            }
             GatewayError::Exchange(_) | GatewayError::ClockUnknown => (Code::Unavailable, ReasonCode::ExchangeError),
             GatewayError::Dependency(..) => (Code::Unavailable, ReasonCode::DependencyUnavailable),
             GatewayError::Money(_) => (Code::OutOfRange, ReasonCode::AmountOverflow),

@@ -1,5 +1,7 @@
 //! The only way to the exchange: fenced opening orders, orders in doubt, fills, reconciliation. See the crate's README.
 
+#[cfg(test)]
+mod against_sim;
 mod cancel;
 mod config;
 /// The decisions, for benchmarks and for the model that checks the fence. No interface for anybody else.

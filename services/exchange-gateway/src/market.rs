@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thunes_binance::{SymbolInfo, SymbolStatus};
+use thunes_binance::{Filter, SymbolInfo, SymbolStatus};
 use thunes_proto::position::v1::{Price, RecordPricesRequest};
 use thunes_rpc::deadline;
 use thunes_runtime::clock;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::filters::SymbolRules;
+use crate::domain::filters::{Lot, PercentBand, SymbolRules};
 use crate::engine::Engine;
 use crate::error::GatewayError;
 
@@ -26,11 +26,16 @@ pub(crate) async fn follow_clock(engine: Arc<Engine>, shutdown: CancellationToke
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(CLOCK_INTERVAL) => {}
+            // A refused timestamp: our idea of the exchange's clock is wrong now, not in five seconds.
+            () = engine.exchange.clock_doubted() => {}
         }
         if let Err(error) = engine.read_clock().await {
             tracing::debug!(%error, "the exchange's clock could not be read");
         }
-        rounds += 1;
+        if let Err(error) = engine.read_averages().await {
+            tracing::debug!(%error, "average prices could not be read");
+        }
+        rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(ROUNDS_PER_RULES)
             && let Err(error) = engine.read_rules().await
         {
@@ -84,6 +89,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Reads the average prices that filters measure by.
+    ///
+    /// # Errors
+    /// When the exchange does not answer.
+    pub(crate) async fn read_averages(&self) -> Result<(), GatewayError> {
+        let mut averages = HashMap::new();
+        for symbol in &self.config.symbols {
+            if self.rules(symbol.as_str()).is_some_and(|rules| rules.uses_average()) {
+                let average = self.exchange.average_price(symbol).await.into_result()?;
+                averages.insert(symbol.to_string(), average.price.normalize());
+            }
+        }
+        self.set_averages(averages);
+        Ok(())
+    }
+
     /// Reads last prices and passes them on.
     ///
     /// # Errors
@@ -112,26 +133,73 @@ impl Engine {
     }
 }
 
-fn rules_of(info: &SymbolInfo) -> SymbolRules {
+/// Filters of orders that are not placed here, whatever else the exchange lists.
+pub(crate) fn rules_of(info: &SymbolInfo) -> SymbolRules {
     let mut rules = SymbolRules {
         symbol: info.symbol.clone(),
         base_asset: info.base_asset.clone(),
         quote_asset: info.quote_asset.clone(),
+        status: info.status.as_str(),
         trading: info.status == SymbolStatus::Trading,
         quote_precision: info.quote_asset_precision,
         ..SymbolRules::default()
     };
-    if let Some(filter) = info.price_filter() {
-        (rules.price_min, rules.price_max, rules.price_tick) = (filter.min_price, filter.max_price, filter.tick_size);
-    }
-    if let Some(filter) = info.lot_size() {
-        (rules.quantity_min, rules.quantity_max, rules.quantity_step) =
-            (filter.min_quantity, filter.max_quantity, filter.step_size);
-    }
-    if let Some(filter) = info.notional() {
-        (rules.notional_min, rules.notional_min_applies_to_market) = (filter.min_notional, filter.apply_min_to_market);
-    } else if let Some(filter) = info.min_notional() {
-        (rules.notional_min, rules.notional_min_applies_to_market) = (filter.min_notional, filter.apply_to_market);
+    for filter in &info.filters {
+        take_filter(&mut rules, filter);
     }
     rules
+}
+
+fn take_filter(rules: &mut SymbolRules, filter: &Filter) {
+    match filter {
+        Filter::PriceFilter(f) => {
+            (rules.price_min, rules.price_max, rules.price_tick) = (f.min_price, f.max_price, f.tick_size);
+        }
+        Filter::LotSize(f) => rules.lot = lot(f),
+        Filter::MarketLotSize(f) => rules.market_lot = lot(f),
+        Filter::Notional(f) => {
+            (rules.notional_min, rules.notional_min_applies_to_market) = (f.min_notional, f.apply_min_to_market);
+            (rules.notional_max, rules.notional_max_applies_to_market) = (f.max_notional, f.apply_max_to_market);
+            rules.notional_by_average = f.avg_price_mins > 0;
+        }
+        // A symbol with both has NOTIONAL as well, which says more.
+        Filter::MinNotional(f) if rules.notional_max.is_zero() => {
+            (rules.notional_min, rules.notional_min_applies_to_market) = (f.min_notional, f.apply_to_market);
+            rules.notional_by_average = f.avg_price_mins > 0;
+        }
+        Filter::PercentPriceBySide(f) => {
+            let by_average = f.avg_price_mins > 0;
+            let band = |up, down| {
+                Some(PercentBand {
+                    filter: "PERCENT_PRICE_BY_SIDE",
+                    up,
+                    down,
+                    by_average,
+                })
+            };
+            rules.buy_band = band(f.bid_multiplier_up, f.bid_multiplier_down);
+            rules.sell_band = band(f.ask_multiplier_up, f.ask_multiplier_down);
+        }
+        Filter::PercentPrice(f) if rules.buy_band.is_none() => {
+            let (up, down, by_average) = (f.multiplier_up, f.multiplier_down, f.avg_price_mins > 0);
+            let band = PercentBand {
+                filter: "PERCENT_PRICE",
+                up,
+                down,
+                by_average,
+            };
+            (rules.buy_band, rules.sell_band) = (Some(band), Some(band));
+        }
+        Filter::MaxPosition(f) => rules.position_max = Some(f.max_position),
+        Filter::MaxNumOrders(f) => rules.open_orders_max = Some(f.max_num_orders),
+        Filter::MinNotional(_) | Filter::PercentPrice(_) | Filter::Other => {}
+    }
+}
+
+fn lot(filter: &thunes_binance::LotSize) -> Lot {
+    Lot {
+        min: filter.min_quantity,
+        max: filter.max_quantity,
+        step: filter.step_size,
+    }
 }

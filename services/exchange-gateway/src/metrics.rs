@@ -93,7 +93,19 @@ pub(crate) fn show_metrics(engine: &Arc<Engine>) {
     });
     let meaning = "Request weight that the exchange counted in the current minute, by its last answer";
     show("thunes_exchange_request_weight", "1", meaning, |engine| {
-        Some(f64::from(engine.exchange.used_weight_1m()))
+        Some(counted(engine.exchange.budget_status().weight_used))
+    });
+    let meaning = "Request weight that the exchange allows in a minute";
+    show("thunes_exchange_request_weight_limit", "1", meaning, |engine| {
+        Some(counted(engine.exchange.budget_status().weight_limit))
+    });
+    let meaning = "For how long nothing is sent to the exchange, because it asked to wait or banned us; 0 when it is";
+    show("thunes_exchange_blocked_seconds", "s", meaning, |engine| {
+        Some(seconds(engine.exchange.budget_status().blocked_ms))
+    });
+    let meaning = "Requests since the start that were not sent, to stay within the exchange's limits";
+    show("thunes_exchange_requests_held_back", "{request}", meaning, |engine| {
+        Some(counted(engine.exchange.budget_status().held_back))
     });
     show(
         "thunes_orders_open",
@@ -133,6 +145,10 @@ pub(crate) fn show_metrics(engine: &Arc<Engine>) {
                 .map(|reconciled| whole(reconciled.discrepancies))
         },
     );
+}
+
+fn counted(count: u64) -> f64 {
+    whole(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn is_in_doubt(order: &OrderRow) -> bool {

@@ -168,6 +168,9 @@ impl Engine {
         let ended = |o: &&OrderRow| o.state().is_ok_and(crate::domain::order::OrderState::is_terminal);
         let waiting = live.iter().filter(ended).count();
         let refused = self.opening_refused();
+        let budget = self.exchange.budget_status();
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let until = |wait_ms: i64| if wait_ms > 0 { clock::now_ms() + wait_ms } else { 0 };
         Ok(pb::GetGatewayStatusResponse {
             gateway_id: self.config.id.clone(),
             account: self.config.account.clone(),
@@ -186,6 +189,11 @@ impl Engine {
             clock_offset_ms: estimate.map_or(0, |e| e.exchange_ms(clock::boot_us()) - clock::now_ms()),
             clock_uncertainty_ms: estimate.map_or(-1, |e| e.uncertainty_ms()),
             resolved_since_start: self.resolved_since_start.load(Ordering::SeqCst),
+            exchange_weight_used: count(budget.weight_used),
+            exchange_weight_limit: count(budget.weight_limit),
+            exchange_weight_reserve: count(budget.weight_reserve),
+            exchange_blocked_until_ms: until(budget.blocked_ms),
+            exchange_orders_blocked_until_ms: until(budget.orders_blocked_ms),
         })
     }
 }

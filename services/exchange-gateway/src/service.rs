@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use thunes_binance::{BinanceClient, ClientConfig, Credentials};
+use thunes_binance::{BinanceClient, ClientConfig};
 use thunes_proto::gateway::v1::gateway_service_server::GatewayServiceServer;
 use thunes_proto::position::v1::position_service_client::PositionServiceClient;
 use thunes_proto::risk::v1::risk_service_client::RiskServiceClient;
@@ -41,8 +41,8 @@ pub async fn serve(
     let outbox = Outbox::new(database.clone(), "exchange-gateway");
     let mut client = ClientConfig::new(config.base_url.clone());
     client.order_timeout_ms = u64::try_from(config.order_timeout_ms).unwrap_or(5000);
-    let credentials = Credentials::hmac(config.api_key.clone(), config.api_secret.clone());
-    let exchange = BinanceClient::new(client, credentials)?;
+    client.reserve_weight = config.reserve_weight;
+    let exchange = BinanceClient::new(client, config.credentials.clone())?;
     let risk = RiskServiceClient::new(connect(&config.risk_url)?);
     // The ledger's pages are larger than the usual answer.
     let position =

@@ -9,11 +9,11 @@ use thunes_proto::risk::v1::{AuthorizeOrderRequest, AuthorizeOrderResponse, Sett
 use thunes_rpc::{deadline, reason_of};
 use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint};
-use thunes_types::{FieldError, ReasonCode, TEXT_KILL_SWITCH_DENIED};
+use thunes_types::{FieldError, ReasonCode, TEXT_KILL_SWITCH_DENIED, checked_add};
 use tracing::Instrument;
 
 use crate::domain::fence::Approval;
-use crate::domain::filters::SymbolRules;
+use crate::domain::filters::{Surroundings, SymbolRules};
 use crate::domain::holdings::closable;
 use crate::domain::order::{OrderState, Side};
 use crate::domain::plan::{Plan, Wish, plan};
@@ -66,7 +66,8 @@ impl Engine {
             Side::Buy => self.config.fence.recv_window_ms,
             Side::Sell => self.config.closing_recv_window_ms,
         };
-        let planned = match plan(&wish, &rules, self.last_price(wish.symbol.as_str())) {
+        let surroundings = self.surroundings(&rules, wish.side).await?;
+        let planned = match plan(&wish, &rules, &surroundings) {
             Ok(planned) => planned,
             Err(refused) => {
                 return self
@@ -82,6 +83,9 @@ impl Engine {
             }
         };
         fill_in(&mut order, &planned);
+        if let Err(held) = self.exchange.order_would_leave(exchange_side(wish.side)) {
+            return self.deny(order, held_back(&held), false).await;
+        }
         if let Err(denial) = self.preconditions(wish.side).await {
             return self.deny(order, denial, false).await;
         }
@@ -125,6 +129,37 @@ impl Engine {
             let known = format!("one of {symbols} (setting gateway.symbols), as far as the exchange lists them");
             FieldError::new("symbol", wish.symbol.as_str(), known).into()
         })
+    }
+
+    /// What the exchange's filters measure by, as far as it is known here.
+    async fn surroundings(&self, rules: &SymbolRules, side: Side) -> Result<Surroundings, GatewayError> {
+        let position = match (rules.position_max, side) {
+            (Some(_), Side::Buy) => Some(self.position_with_open_buys(&rules.base_asset, &rules.symbol).await?),
+            (Some(_), Side::Sell) | (None, _) => None,
+        };
+        Ok(Surroundings {
+            last_price: self.last_price(&rules.symbol),
+            average_price: self.average_price(&rules.symbol),
+            open_orders: Some(self.open_orders(&rules.symbol)),
+            position,
+        })
+    }
+
+    async fn position_with_open_buys(
+        &self,
+        base_asset: &str,
+        symbol: &str,
+    ) -> Result<thunes_types::Decimal, GatewayError> {
+        let mut connection = self.database.pool.acquire().await?;
+        let mut position = store::holding(&mut connection, base_asset).await?;
+        drop(connection);
+        for order in self.live().iter().filter(|order| order.symbol == symbol) {
+            // A market order in quote has no quantity; it does not stay open.
+            if order.side() == Side::Buy && !order.state()?.is_terminal() && !order.quantity.is_empty() {
+                position = checked_add(position, order.remaining_quantity()?)?;
+            }
+        }
+        Ok(position)
     }
 
     /// What opening needs besides risk's word. Closing needs none of it.
@@ -245,10 +280,7 @@ impl Engine {
         }
         let new_order = NewOrder {
             symbol: wish.symbol.clone(),
-            side: match wish.side {
-                Side::Buy => thunes_binance::Side::Buy,
-                Side::Sell => thunes_binance::Side::Sell,
-            },
+            side: exchange_side(wish.side),
             client_order_id: wish.client_order_id.clone(),
             shape: shape(wish, planned),
         };
@@ -327,6 +359,10 @@ impl Engine {
                     text: limited.to_string(),
                 };
                 self.end(order, OrderState::Rejected, "ORDER_REJECTED", denial).await
+            }
+            Outcome::HeldBack(held) => {
+                self.with_gate(|gate| gate.answered(&id));
+                self.withdraw(order, held_back(&held)).await
             }
             Outcome::NotSent { why } => {
                 self.with_gate(|gate| gate.answered(&id));
@@ -431,6 +467,20 @@ impl Engine {
             let _ = risk.settle_order(deadline(request, AUTHORIZE_TIMEOUT)).await;
         };
         tokio::spawn(settle.in_current_span());
+    }
+}
+
+fn exchange_side(side: Side) -> thunes_binance::Side {
+    match side {
+        Side::Buy => thunes_binance::Side::Buy,
+        Side::Sell => thunes_binance::Side::Sell,
+    }
+}
+
+fn held_back(held: &thunes_binance::HeldBack) -> Denial {
+    Denial {
+        code: ReasonCode::ExchangeRateLimited,
+        text: format!("❌ {held}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use thunes_binance::{Credentials, ExecutionReport, StreamEvent, UserStreamConfig, run_user_stream};
+use thunes_binance::{ExecutionReport, StreamEvent, UserStreamConfig, run_user_stream};
 use thunes_runtime::clock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,8 +18,9 @@ const QUEUE_MAX: usize = 1024;
 /// Follows the stream until `shutdown`. After every (re)connect: subscribe first, then ask for what was missed.
 pub(crate) async fn follow_stream(engine: Arc<Engine>, shutdown: CancellationToken) {
     let (tx, mut events) = mpsc::channel(QUEUE_MAX);
-    let credentials = Credentials::hmac(engine.config.api_key.clone(), engine.config.api_secret.clone());
-    let config = UserStreamConfig::new(engine.config.ws_url.clone(), credentials);
+    let mut config = UserStreamConfig::new(engine.config.ws_url.clone(), engine.config.credentials.clone());
+    config.subscribe = engine.config.subscribe;
+    config.budget = Some(engine.exchange.shared_budget());
     let clock_engine = Arc::clone(&engine);
     let now_exchange_ms = move || {
         clock_engine
@@ -39,6 +40,7 @@ pub(crate) async fn follow_stream(engine: Arc<Engine>, shutdown: CancellationTok
                 tracing::info!("user data stream subscribed");
                 let catching_up = Arc::clone(&engine);
                 tokio::spawn(async move {
+                    catching_up.catch_up_on_intents();
                     if let Err(error) = catching_up.catch_up().await {
                         tracing::warn!(%error, "what the stream missed is not all known yet");
                         catching_up.doubts_waiting.notify_one();
@@ -73,6 +75,28 @@ impl Engine {
             tracing::warn!(client_order_id = id, symbol = %report.symbol, "an order that is not ours moved on this account; the next reconciliation will name it");
         }
         Ok(())
+    }
+
+    /// An order that is on its way while the stream comes back can have filled before, unheard of, and be answered as
+    /// it was before it filled. Each is asked for as soon as its own answer is here.
+    fn catch_up_on_intents(self: &Arc<Self>) {
+        let intents = self.live().into_iter().filter(|order| order.state == "INTENT");
+        for intent in intents {
+            let engine = Arc::clone(self);
+            tokio::spawn(async move {
+                // Submitting holds the turn until the answer is written down.
+                drop(engine.turn(&intent.client_order_id).lock().await);
+                let order = match engine.order(&intent.client_order_id).await {
+                    Ok(order) if order.state().is_ok_and(|state| !state.is_terminal()) => order,
+                    Ok(_) => return,
+                    Err(_) => intent,
+                };
+                if let Err(error) = engine.ask_about(&order).await {
+                    tracing::debug!(client_order_id = %order.client_order_id, %error, "what the stream missed is not known yet");
+                    engine.mark_fills_missing(&order.client_order_id);
+                }
+            });
+        }
     }
 
     /// Makes the resolver ask for an order, whatever its state.

@@ -52,6 +52,14 @@ pub enum DisconnectWhy {
     },
     /// The exchange ended the subscription.
     Terminated,
+    /// The exchange said that it is about to end the connection.
+    ServerShutdown,
+    /// The connection is as old as we let one become, well before the exchange would end it.
+    Renewal,
+    /// The exchange wants silence from this address; there was no attempt.
+    HeldBack {
+        message: String,
+    },
     /// A frame that cannot be read: a fill might be in it, so the state must be read anew.
     Unreadable {
         message: String,
@@ -68,6 +76,9 @@ impl fmt::Display for DisconnectWhy {
             Self::ClosedByServer { message } => write!(f, "closed by the exchange: {message}"),
             Self::ConnectionLost { message } => write!(f, "connection lost: {message}"),
             Self::Terminated => f.write_str("the exchange ended the subscription"),
+            Self::ServerShutdown => f.write_str("the exchange is about to shut down"),
+            Self::Renewal => f.write_str("old enough to be renewed"),
+            Self::HeldBack { message } => write!(f, "not connected: {message}"),
             Self::Unreadable { message } => write!(f, "unreadable: {message}"),
         }
     }

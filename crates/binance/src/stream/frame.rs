@@ -8,10 +8,14 @@ use crate::{AccountPosition, Balance, ErrorKind, StreamEvent};
 /// What a text frame of the WebSocket API is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
+    /// The session is logged on; nothing is subscribed yet.
+    LoggedOn,
     Subscribed {
         subscription_id: i64,
     },
     Refused {
+        /// 429 and 418 are about every request of this address.
+        status: i64,
         kind: ErrorKind,
         code: i32,
         message: String,
@@ -20,7 +24,12 @@ pub(crate) enum Frame {
     Event(StreamEvent),
     /// The exchange ended the subscription.
     Terminated,
+    /// The exchange is about to end the connection.
+    ServerShutdown,
 }
+
+/// The `id` of the logon, to tell its answer from the subscription's.
+pub(crate) const LOG_ON_ID: &str = "logon";
 
 #[derive(Deserialize)]
 struct AccountPositionWire {
@@ -71,8 +80,9 @@ pub(crate) fn read_frame(text: &str) -> Result<Frame, String> {
         return read_event(frame);
     }
     match frame.get("status").and_then(Value::as_i64) {
+        Some(200) if frame.get("id").and_then(Value::as_str) == Some(LOG_ON_ID) => Ok(Frame::LoggedOn),
         Some(200) => read_subscribed(&frame),
-        Some(_) => read_refusal(frame),
+        Some(status) => read_refusal(frame, status),
         None => Err("neither an event nor an answer".to_owned()),
     }
 }
@@ -83,13 +93,14 @@ fn read_subscribed(frame: &Value) -> Result<Frame, String> {
         .ok_or_else(|| "no subscriptionId".to_owned())
 }
 
-fn read_refusal(mut frame: Value) -> Result<Frame, String> {
+fn read_refusal(mut frame: Value, status: i64) -> Result<Frame, String> {
     let error: ErrorWire = read(frame.get_mut("error").map(Value::take).unwrap_or_default(), "error")?;
     let wait = error
         .data
         .as_ref()
         .and_then(|data| Some(data.retry_after?.saturating_sub(data.server_time?)));
     Ok(Frame::Refused {
+        status,
         kind: ErrorKind::of(error.code, &error.msg),
         code: error.code,
         message: crate::classify::shorten(&error.msg),
@@ -108,6 +119,7 @@ fn read_event(event: Value) -> Result<Frame, String> {
         "balanceUpdate" => StreamEvent::BalanceUpdate(read(event, &name)?),
         "outboundAccountPosition" => StreamEvent::AccountPosition(account_position(read(event, &name)?)),
         "eventStreamTerminated" => return Ok(Frame::Terminated),
+        "serverShutdown" => return Ok(Frame::ServerShutdown),
         _ => StreamEvent::Other(crate::classify::shorten(&name)),
     };
     Ok(Frame::Event(read_as))

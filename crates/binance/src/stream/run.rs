@@ -2,8 +2,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
-use secrecy::ExposeSecret;
-use serde_json::json;
 use thunes_runtime::clock;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -15,14 +13,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::frame::{Frame, read_frame};
+use super::requests::{Subscribe, subscribe_request};
+use crate::budget::{Cost, Purpose};
 use crate::classify::shorten;
-use crate::encode::Params;
-use crate::{Credentials, DisconnectWhy, StreamEvent};
+use crate::{Credentials, DisconnectWhy, HeldBack, SharedBudget, StreamEvent};
 
 /// The largest frame that is read; events are a kilobyte or so.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// The longest that a wait which the exchange asks for is honoured before trying again.
 const WAIT_MS_MAX: u64 = 600_000;
+
+/// A subscription, logged on or not; it is how fills are heard of, so it may use what is kept for stopping.
+const SUBSCRIBE: Cost = Cost {
+    weight: 4,
+    orders: 0,
+    purpose: Purpose::Stop,
+};
+/// The exchange ends a connection after 24 h, at a moment of its own choice.
+const AGE_MS_MAX: u64 = 23 * 3_600_000;
 
 /// Where the WebSocket API is, who asks, and how long to wait.
 #[derive(Debug, Clone)]
@@ -37,12 +45,20 @@ pub struct UserStreamConfig {
     pub subscribe_timeout_ms: u64,
     /// A connection without any frame (the exchange pings every 20 s) for this long is given up.
     pub silence_max_ms: u64,
+    pub subscribe: Subscribe,
+    /// A connection that is this old is replaced.
+    pub age_max_ms: u64,
+    /// The limits of the address; nothing is sent while the exchange wants silence from it.
+    pub budget: Option<SharedBudget>,
 }
 
 impl UserStreamConfig {
-    /// The usual waits: 10 s to connect, 10 s to subscribe, 65 s of silence.
+    /// The usual waits: 10 s to connect, 10 s to subscribe, 65 s of silence; renewed after 23 h. Logs on where the key can.
     pub fn new(ws_url: impl Into<String>, credentials: Credentials) -> Self {
         Self {
+            subscribe: Subscribe::usual(&credentials),
+            age_max_ms: AGE_MS_MAX,
+            budget: None,
             ws_url: ws_url.into(),
             credentials,
             recv_window_ms: 5_000,
@@ -120,6 +136,29 @@ async fn connection(
     now_exchange_ms: &(impl Fn() -> i64 + Send + Sync),
     tx: &mpsc::Sender<StreamEvent>,
 ) -> End {
+    if let Some(shared) = &config.budget {
+        let admitted = shared.with(|budget, now| {
+            let ticket = budget.admit(SUBSCRIBE, now)?;
+            // The answers of this connection tell no header, so it counts at once.
+            budget.answered(&ticket, false, |_| None, now);
+            Ok::<(), HeldBack>(())
+        });
+        if let Err(held) = admitted {
+            return End::Lost {
+                why: DisconnectWhy::HeldBack { message: held.message },
+                subscribed_at: None,
+                asked_wait_ms: Some(held.retry_after_ms),
+            };
+        }
+    }
+    connected(config, now_exchange_ms, tx).await
+}
+
+async fn connected(
+    config: &UserStreamConfig,
+    now_exchange_ms: &(impl Fn() -> i64 + Send + Sync),
+    tx: &mpsc::Sender<StreamEvent>,
+) -> End {
     let mut socket = match connect(config).await {
         Ok(socket) => socket,
         Err(message) => return lost(DisconnectWhy::CouldNotConnect { message }),
@@ -127,7 +166,9 @@ async fn connection(
     if tx.send(StreamEvent::Connected).await.is_err() {
         return End::Stop;
     }
-    let request = subscribe_request(&config.credentials, now_exchange_ms(), config.recv_window_ms);
+    let request = config
+        .subscribe
+        .first_request(&config.credentials, now_exchange_ms(), config.recv_window_ms);
     let subscribe_timeout = Duration::from_millis(config.subscribe_timeout_ms);
     match timeout(subscribe_timeout, socket.send(Message::text(request))).await {
         Ok(Ok(())) => {}
@@ -176,27 +217,6 @@ async fn connect(config: &UserStreamConfig) -> Result<Socket, String> {
     }
 }
 
-/// The signature covers the parameters in alphabetical order.
-fn subscribe_request(credentials: &Credentials, timestamp_ms: i64, recv_window_ms: i64) -> String {
-    let api_key = credentials.api_key.expose_secret();
-    let payload = Params::default()
-        .with("apiKey", api_key)
-        .with("recvWindow", recv_window_ms)
-        .with("timestamp", timestamp_ms)
-        .into_string();
-    json!({
-        "id": "subscribe",
-        "method": "userDataStream.subscribe.signature",
-        "params": {
-            "apiKey": api_key,
-            "recvWindow": recv_window_ms,
-            "timestamp": timestamp_ms,
-            "signature": credentials.signer.sign(&payload),
-        },
-    })
-    .to_string()
-}
-
 struct Session<'a> {
     tx: &'a mpsc::Sender<StreamEvent>,
     subscribed_at: Option<Instant>,
@@ -206,7 +226,9 @@ struct Session<'a> {
 impl Session<'_> {
     /// Passes frames on until the connection breaks (why) or nobody listens (None).
     async fn listen(&mut self, socket: &mut Socket, config: &UserStreamConfig) -> Option<DisconnectWhy> {
-        let subscribe_by = clock::instant() + Duration::from_millis(config.subscribe_timeout_ms);
+        let start = clock::instant();
+        let subscribe_by = start + Duration::from_millis(config.subscribe_timeout_ms);
+        let renew_at = tokio::time::Instant::from_std(start + Duration::from_millis(config.age_max_ms));
         loop {
             let patience = match self.subscribed_at {
                 None => subscribe_by.saturating_duration_since(clock::instant()),
@@ -214,6 +236,7 @@ impl Session<'_> {
             };
             let next = tokio::select! {
                 () = self.tx.closed() => return None,
+                () = tokio::time::sleep_until(renew_at) => return Some(DisconnectWhy::Renewal),
                 next = timeout(patience, socket.next()) => next,
             };
             let message = match next {
@@ -227,15 +250,26 @@ impl Session<'_> {
                 Err(_) if self.subscribed_at.is_none() => return Some(DisconnectWhy::SubscribeTimedOut),
                 Err(_) => return Some(DisconnectWhy::Silent),
             };
-            match self.pass_on(message).await {
+            match self.pass_on(message, config.budget.as_ref()).await {
                 Passed::More => {}
+                Passed::LoggedOn => {
+                    let sending = timeout(
+                        subscribe_by.saturating_duration_since(clock::instant()),
+                        socket.send(Message::text(subscribe_request())),
+                    );
+                    match sending.await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return Some(why_lost(&error)),
+                        Err(_) => return Some(DisconnectWhy::SubscribeTimedOut),
+                    }
+                }
                 Passed::NobodyListens => return None,
                 Passed::Broken(why) => return Some(why),
             }
         }
     }
 
-    async fn pass_on(&mut self, message: Message) -> Passed {
+    async fn pass_on(&mut self, message: Message, budget: Option<&SharedBudget>) -> Passed {
         let text = match message {
             Message::Text(text) => text,
             // Reading a ping has queued its pong, which the next read sends off.
@@ -252,14 +286,20 @@ impl Session<'_> {
                 self.subscribed_at = Some(clock::instant());
                 StreamEvent::Subscribed { subscription_id }
             }
+            Ok(Frame::LoggedOn) => return Passed::LoggedOn,
+            Ok(Frame::ServerShutdown) => return Passed::Broken(DisconnectWhy::ServerShutdown),
             Ok(Frame::Terminated) => return Passed::Broken(DisconnectWhy::Terminated),
             Ok(Frame::Refused {
+                status,
                 kind,
                 code,
                 message,
                 retry_after_ms,
             }) => {
                 self.asked_wait_ms = retry_after_ms;
+                if let (Some(budget), 418 | 429) = (budget, status) {
+                    budget.with(|budget, now| budget.told_to_wait(retry_after_ms, status == 418, now));
+                }
                 return Passed::Broken(DisconnectWhy::SubscribeRefused { kind, code, message });
             }
             Err(why) => return unreadable(&why),
@@ -274,6 +314,7 @@ impl Session<'_> {
 
 enum Passed {
     More,
+    LoggedOn,
     NobodyListens,
     Broken(DisconnectWhy),
 }

@@ -151,7 +151,8 @@ async fn trade_back(context: &Context, symbol: &str, difference: Decimal) -> Res
         .get(symbol)
         .map(|rules| rules.step)
         .unwrap_or_default();
-    let quantity = floor_to_step(difference.abs(), step);
+    let quantity = floor_to_step(difference.abs(), step)
+        .map_err(|error| ActionError::NotMet(format!("{symbol}: {difference} cannot be traded back: {error}")))?;
     if quantity.is_zero() {
         return Ok(format!("{symbol}: {difference} is less than a step and stays"));
     }

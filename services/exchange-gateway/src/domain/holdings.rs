@@ -82,6 +82,37 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        /// Against whole numbers of hundred-millionths, whose sums need no rules: base, quote and third asset, to 10^15.
+        #[test]
+        fn p8_what_each_asset_gains_agrees_with_whole_numbers(
+            buy: bool,
+            quantity in 1i128..=100_000_000_000_000_000_000_000,
+            quote in 1i128..=100_000_000_000_000_000_000_000,
+            fee in 0i128..=100_000_000_000_000_000,
+            fee_in in 0usize..3,
+        ) {
+            let decimal = |units| Decimal::try_from_i128_with_scale(units, 8).expect("24 digits");
+            let fee_asset = ["BTC", "USDT", "BNB"][fee_in];
+            let fill = FillEffect {
+                base_asset: "BTC",
+                quote_asset: "USDT",
+                side: if buy { Side::Buy } else { Side::Sell },
+                quantity: decimal(quantity),
+                quote_quantity: decimal(quote),
+                commission: decimal(fee),
+                commission_asset: fee_asset,
+            };
+            let changes = effects(&fill).expect("fits");
+            let sign = if buy { 1 } else { -1 };
+            for (asset, gained) in [("BTC", sign * quantity), ("USDT", -sign * quote), ("BNB", 0)] {
+                let truth = gained - if asset == fee_asset { fee } else { 0 };
+                let found = changes.get(asset).copied().unwrap_or_default();
+                proptest::prop_assert_eq!(found.mantissa() * 10i128.pow(8 - found.scale()), truth, "{}", asset);
+            }
+        }
+    }
+
     #[test]
     fn p2_what_is_pledged_cannot_be_sold_again() {
         assert_eq!(closable(d("1"), &[d("0.4"), d("0.5")]).expect("fits"), d("0.1"));

@@ -2,7 +2,7 @@ use thunes_types::{
     ClientOrderId, Decimal, MoneyError, ReasonCode, StrategyId, Symbol, checked_mul_exact, mul_div_half_even,
 };
 
-use super::filters::SymbolRules;
+use super::filters::{Measured, Surroundings, SymbolRules};
 use super::order::Side;
 
 /// How much: in the base or in the quote asset.
@@ -91,17 +91,29 @@ const QUOTIENT_SCALE: u32 = 18;
 ///
 /// # Errors
 /// The reason to deny the order.
-pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Result<Plan, Unplannable> {
+pub fn plan(wish: &Wish, rules: &SymbolRules, now: &Surroundings) -> Result<Plan, Unplannable> {
     // Whether a closing order can trade now is for the exchange to say: what we know of it may be old.
     if !rules.trading && wish.side == Side::Buy {
         return Err(deny(
             ReasonCode::FilterFailed,
-            format!("❌ {} does not trade at the exchange now", rules.symbol),
+            format!(
+                "❌ {} does not trade at the exchange now: its status is {}",
+                rules.symbol, rules.status
+            ),
         ));
     }
     let price = match wish.kind {
         Kind::Limit { price, .. } => Some(price),
-        Kind::Market => last_price,
+        Kind::Market => now.last_price,
+    };
+    let measured = |quantity, quote_amount| Measured {
+        side: wish.side,
+        quantity,
+        limit_price: match wish.kind {
+            Kind::Limit { price, .. } => Some(price),
+            Kind::Market => None,
+        },
+        quote_amount,
     };
     let market = wish.kind == Kind::Market;
     if let (Amount::Quote(quote), Side::Buy, true) = (wish.amount, wish.side, market) {
@@ -113,7 +125,7 @@ pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Re
             );
             return Err(deny(ReasonCode::FilterFailed, text));
         }
-        rules.check_notional(spend, true).map_err(|f| filter(&f))?;
+        rules.check(&measured(None, Some(spend)), now).map_err(|f| filter(&f))?;
         return Ok(Plan {
             quantity: None,
             quote_amount: Some(spend),
@@ -123,7 +135,9 @@ pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Re
     if let (Amount::Base(quantity), Side::Sell, None) = (wish.amount, wish.side, price) {
         // Closing must not wait for a price. Limits of size do not apply to it, so the quantity stands for its worth.
         let quantity = quantity.normalize();
-        rules.check(Some(quantity), None, market).map_err(|f| filter(&f))?;
+        rules
+            .check(&measured(Some(quantity), None), now)
+            .map_err(|f| filter(&f))?;
         return Ok(Plan {
             quantity: Some(quantity),
             quote_amount: None,
@@ -141,11 +155,14 @@ pub fn plan(wish: &Wish, rules: &SymbolRules, last_price: Option<Decimal>) -> Re
         // Rounded down: a sale must never exceed what it was meant to be.
         Amount::Quote(quote) => {
             let exact = mul_div_half_even(quote, Decimal::ONE, price, QUOTIENT_SCALE).map_err(|e| overflow(&e))?;
-            rules.floor_quantity(exact).normalize()
+            rules
+                .floor_quantity(exact, market)
+                .map_err(|e| overflow(&e))?
+                .normalize()
         }
     };
     rules
-        .check(Some(quantity), Some(price), market)
+        .check(&measured(Some(quantity), None), now)
         .map_err(|f| filter(&f))?;
     let notional = checked_mul_exact(quantity, price).map_err(|e| overflow(&e))?;
     Ok(Plan {
@@ -187,13 +204,22 @@ mod tests {
             quote_asset: "USDT".into(),
             trading: true,
             price_tick: d("0.01"),
-            quantity_min: d("0.00001"),
-            quantity_max: d("9000"),
-            quantity_step: d("0.00001"),
+            lot: crate::domain::filters::Lot {
+                min: d("0.00001"),
+                max: d("9000"),
+                step: d("0.00001"),
+            },
             notional_min: d("5"),
             notional_min_applies_to_market: true,
             quote_precision: 8,
             ..SymbolRules::default()
+        }
+    }
+
+    fn priced(last_price: &str) -> Surroundings {
+        Surroundings {
+            last_price: Some(d(last_price)),
+            ..Surroundings::default()
         }
     }
 
@@ -213,7 +239,7 @@ mod tests {
         let planned = plan(
             &wish(Side::Sell, Amount::Quote(d("100")), Kind::Market),
             &rules(),
-            Some(d("60001")),
+            &priced("60001"),
         )
         .expect("plan");
         assert_eq!(planned.quantity, Some(d("0.00166")));
@@ -222,29 +248,47 @@ mod tests {
 
     #[test]
     fn a_purchase_in_quote_is_sent_in_quote() {
-        let planned = plan(&wish(Side::Buy, Amount::Quote(d("100")), Kind::Market), &rules(), None).expect("plan");
+        let planned = plan(
+            &wish(Side::Buy, Amount::Quote(d("100")), Kind::Market),
+            &rules(),
+            &Surroundings::default(),
+        )
+        .expect("plan");
         assert_eq!((planned.quantity, planned.quote_amount), (None, Some(d("100"))));
     }
 
     #[test]
     fn what_a_filter_refuses_is_denied_with_its_numbers() {
-        let dust = plan(&wish(Side::Buy, Amount::Quote(d("1")), Kind::Market), &rules(), None).expect_err("dust");
+        let dust = plan(
+            &wish(Side::Buy, Amount::Quote(d("1")), Kind::Market),
+            &rules(),
+            &Surroundings::default(),
+        )
+        .expect_err("dust");
         assert_eq!(dust.code, ReasonCode::FilterFailed);
         assert!(
             dust.text.contains("NOTIONAL") && dust.text.contains(">= 5 USDT"),
             "{}",
             dust.text
         );
-        let closing =
-            plan(&wish(Side::Sell, Amount::Base(d("1")), Kind::Market), &rules(), None).expect("P2: closing passes");
+        let closing = plan(
+            &wish(Side::Sell, Amount::Base(d("1")), Kind::Market),
+            &rules(),
+            &Surroundings::default(),
+        )
+        .expect("P2: closing passes");
         assert_eq!(closing.quantity, Some(d("1")));
-        let unpriced =
-            plan(&wish(Side::Buy, Amount::Base(d("1")), Kind::Market), &rules(), None).expect_err("no price");
+        let unpriced = plan(
+            &wish(Side::Buy, Amount::Base(d("1")), Kind::Market),
+            &rules(),
+            &Surroundings::default(),
+        )
+        .expect_err("no price");
         assert_eq!(unpriced.code, ReasonCode::PriceUnknown);
         let huge = plan(
             &wish(Side::Buy, Amount::Base(d("1000000000000000")), Kind::Market),
             &rules(),
-            Some(d("60000")),
+            &priced("60000"),
         );
         assert_eq!(huge.expect_err("too large").code, ReasonCode::FilterFailed);
     }

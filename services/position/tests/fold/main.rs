@@ -178,6 +178,7 @@ fn check(book: &SymbolBook, truth: &Reference, fills: usize) -> Result<(), TestC
             "day {day} {book:?} {truth:?}"
         );
     }
+    check_valuation(book)?;
     // Rounding moves amounts between cost and profit; together they are the cash that flowed, to the last digit.
     let invested = match book.holding.side() {
         Some(Side::Buy) => exact(book.holding.cost),
@@ -193,6 +194,43 @@ fn check(book: &SymbolBook, truth: &Reference, fills: usize) -> Result<(), TestC
     );
     let days: Decimal = book.days.values().map(|totals| totals.realized).sum();
     prop_assert_eq!(days, book.realized);
+    Ok(())
+}
+
+/// Average, worth and unrealised profit, each rounded once, so at most half of the last place away from the truth; they
+/// are errors only where that has more digits than fit.
+fn check_valuation(book: &SymbolBook) -> Result<(), TestCaseError> {
+    let (held, cost) = (book.holding.quantity.abs(), book.holding.cost);
+    let units = |value: Decimal| BigInt::from(value.mantissa()) * BigInt::from(10).pow(28 - value.scale());
+    let one = BigInt::from(10).pow(28);
+    let half = Fraction::new(BigInt::from(1), BigInt::from(2) * BigInt::from(10).pow(MONEY_PLACES));
+    let room = Fraction::new(BigInt::from(10).pow(28 - MONEY_PLACES) - 1, BigInt::from(1));
+    let rounds = |what: &str, found: Option<Decimal>, truth: &Fraction| {
+        match found {
+            Some(found) => prop_assert!(exact(found).minus(truth).abs() <= half, "{what}: {found}, {truth:?}"),
+            None => prop_assert!(truth.abs() > room, "{what} is an error, and {truth:?} fits"),
+        }
+        Ok(())
+    };
+    if !held.is_zero() {
+        let truth = Fraction::new(units(cost), units(held));
+        rounds("average", book.holding.average().ok(), &truth)?;
+    }
+    for price in ["0.00000001", "0.3333", "63999.99", "100000.00000001"] {
+        let price = Decimal::from_str_exact(price).expect("a decimal");
+        let truth = Fraction::new(units(held) * units(price), &one * &one);
+        let worth = book.holding.worth(price).ok();
+        rounds("worth", worth, &truth)?;
+        let Some(Ok(unrealized)) = worth.map(|worth| book.holding.unrealized(worth)) else {
+            continue;
+        };
+        let gain = match book.holding.side() {
+            Some(Side::Buy) => truth.minus(&exact(cost)),
+            Some(Side::Sell) => exact(cost).minus(&truth),
+            None => Fraction::units(0),
+        };
+        rounds("unrealised", Some(unrealized), &gain)?;
+    }
     Ok(())
 }
 
