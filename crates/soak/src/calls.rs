@@ -70,7 +70,6 @@ impl Calls {
         let request = risk::ActivateKillSwitchRequest {
             reason: reason.to_owned(),
             request_id: request_id.to_owned(),
-            ..Default::default()
         };
         let request = deadline(request, SWITCH);
         Ok(self.risk.clone().activate_kill_switch(request).await?.into_inner())
@@ -84,10 +83,20 @@ impl Calls {
         let request = risk::DeactivateKillSwitchRequest {
             reason: reason.to_owned(),
             request_id: request_id.to_owned(),
-            ..Default::default()
         };
         let request = deadline(request, SWITCH);
         Ok(self.risk.clone().deactivate_kill_switch(request).await?.into_inner())
+    }
+
+    /// Changes a limit that nobody meets.
+    pub async fn change_limit(&self, orders_per_minute_max: i64) -> Result<(), Status> {
+        let request = risk::UpdateLimitsRequest {
+            reason: "the soak changes a limit".to_owned(),
+            orders_per_minute_max: Some(orders_per_minute_max),
+            ..Default::default()
+        };
+        let request = deadline(request, ASK);
+        self.risk.clone().update_limits(request).await.map(|_| ())
     }
 
     /// Asks the gateway to compare and changes nothing.

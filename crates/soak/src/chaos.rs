@@ -1,6 +1,7 @@
 //! Who kills: one task for each service. It starts a life, lets the failpoint or the clock end it, and starts the next.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,7 @@ pub struct Killers {
     tasks: JoinSet<Result<(), SoakError>>,
     tallies: Tallies,
     budget: Arc<Budget>,
+    failed: Arc<AtomicBool>,
 }
 
 impl Killers {
@@ -59,6 +61,7 @@ impl Killers {
         stop: &CancellationToken,
     ) -> Self {
         let (tallies, budget) = (Tallies::default(), Arc::new(Budget::of(kills)));
+        let failed = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for service in KILLED {
             let killer = Killer {
@@ -68,10 +71,19 @@ impl Killers {
                 tallies: Arc::clone(&tallies),
                 budget: Arc::clone(&budget),
             };
-            let stop = stop.clone();
-            tasks.spawn(async move { killer.run(stop).await });
+            let (stop, failed) = (stop.clone(), Arc::clone(&failed));
+            tasks.spawn(async move {
+                let ended = killer.run(stop).await;
+                failed.fetch_or(ended.is_err(), Ordering::SeqCst);
+                ended
+            });
         }
-        Self { tasks, tallies, budget }
+        Self {
+            tasks,
+            tallies,
+            budget,
+            failed,
+        }
     }
 
     pub fn tallies(&self) -> BTreeMap<Service, Life> {
@@ -90,9 +102,9 @@ impl Killers {
         self.budget.is_spent()
     }
 
-    /// Whether one of them ended before its time: its service does not come back.
-    pub fn has_ended(&self) -> bool {
-        self.tasks.len() < KILLED.len()
+    /// Whether one of them gave up: its service does not come back.
+    pub fn have_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
     }
 
     /// Waits until all have done their part; a service that did not come back is an error.

@@ -49,9 +49,10 @@ impl Operator {
     pub fn start(calls: &Calls, sim: &SimAdmin, seed: u64) -> Self {
         let (notes, stop) = (Arc::new(Mutex::new(Notes::default())), CancellationToken::new());
         let switching = switch(calls.clone(), Arc::clone(&notes), seed, stop.clone());
+        let keeping = keep_house(calls.clone(), seed, stop.clone());
         let lying = lie(sim.clone(), Arc::clone(&notes), seed, stop.clone());
         Self {
-            tasks: vec![tokio::spawn(switching), tokio::spawn(lying)],
+            tasks: vec![tokio::spawn(switching), tokio::spawn(lying), tokio::spawn(keeping)],
             notes,
             stop,
         }
@@ -128,6 +129,21 @@ async fn switch(calls: Calls, notes: Arc<Mutex<Notes>>, seed: u64, stop: Cancell
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
+    }
+}
+
+/// What is done in passing: limits are changed, books are compared.
+async fn keep_house(calls: Calls, seed: u64, stop: CancellationToken) {
+    let mut rng = StdRng::seed_from_u64(mix(seed, 700));
+    while !stop.is_cancelled() {
+        pause(rng.random_range(300..2500), &stop).await;
+        let limit = rng.random_range(90_000..100_000);
+        // Whoever is down now is asked again later.
+        let _ = if rng.random_bool(0.6) {
+            calls.change_limit(limit).await
+        } else {
+            calls.reconcile().await.map(|_| ())
+        };
     }
 }
 

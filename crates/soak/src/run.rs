@@ -80,7 +80,7 @@ impl Soak {
         let lease_ms = u64::try_from(windows.lease_ms).unwrap_or(0);
         let killers = Killers::start(&environment, options.seed, options.kills, lease_ms, &stop);
         let mut told = Instant::now();
-        while !killers.are_done() && !killers.has_ended() {
+        while !killers.are_done() && !killers.have_failed() {
             tokio::time::sleep(LOOK).await;
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
@@ -91,6 +91,9 @@ impl Soak {
                     options.kills
                 ));
             }
+        }
+        if killers.have_failed() {
+            stop.cancel();
         }
         let lives = killers.finish().await?;
         let (fenced, activations, operator) = operator.stop().await;

@@ -59,8 +59,10 @@ impl Schedule {
         let rng = &mut self.rng;
         let (low, high) = match self.service {
             // It opens nothing until the lease of the run before is over, so that short lives only would test nothing.
-            Service::ExchangeGateway => (500, 4500),
+            Service::ExchangeGateway => (1200, 6000),
             Service::Risk => (300, 4000),
+            // Without an exchange nothing happens that a crash could lose.
+            Service::ExchangeSim => (1500, 9000),
             _ => (300, 5000),
         };
         let patience_ms = rng.random_range(low..high);
