@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, config, drill, guard, health, kill_switch, measure, orders, positions, reconcile, risk, serve, trade, up,
+    audit, config, drill, guard, health, kill_switch, measure, orders, positions, reconcile, risk, serve, soak, trade,
+    up,
 };
 
 /// Trading with a kill-switch that holds, and drills that prove it.
@@ -112,6 +113,8 @@ pub enum Command {
     Guard(guard::GuardArgs),
     /// Measure this machine: order round trips, activations until fenced, memory.
     Measure(measure::MeasureArgs),
+    /// Kill services at random under load and compare everything in the end. Exit codes: 0 clean, 1 something was found.
+    Soak(soak::SoakArgs),
     /// Ask one server whether it is ready; exit code 0 yes, 1 no. Made for health checks of containers.
     Health(health::HealthArgs),
     /// About the settings.

@@ -2,10 +2,11 @@
 //! events that are written in the transaction of the change that they tell of, and failpoints for crash tests.
 
 mod database;
-pub mod failpoint;
 mod outbox;
 mod requests;
 
 pub use database::{Database, StoreError, begin_write, open};
+pub use thunes_failpoint as failpoint;
+
 pub use outbox::{Outbox, OutboxEvent, OutboxStatus, run_outbox};
 pub use requests::{Repeated, remember_answer, repeated_answer};

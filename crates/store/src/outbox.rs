@@ -11,7 +11,7 @@ use thunes_runtime::{clock, current_trace_id, current_traceparent, gauge, second
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Database, StoreError};
+use crate::{Database, StoreError, failpoint};
 
 /// Most events in one delivery.
 const BATCH_MAX: i64 = 200;
@@ -220,11 +220,13 @@ impl Outbox {
         audit
             .append_events(deadline(self.request(&batch), DELIVERY_TIMEOUT))
             .await?;
+        failpoint::pass("outbox.delivery.before_delete");
         sqlx::query("DELETE FROM outbox WHERE seq <= ?")
             .bind(*last)
             .execute(&self.database.pool)
             .await
             .map_err(StoreError::from)?;
+        failpoint::pass("outbox.delivery.after_delete");
         Ok(true)
     }
 }

@@ -61,6 +61,7 @@ pub(crate) fn recover(
         "cannot set the damaged end of the log aside in",
         &paths.quarantine,
     ))?;
+    thunes_failpoint::pass("tlog.quarantine.before_cut");
     // The copy is durable; only now may the log lose these bytes.
     log.set_len(head.bytes)
         .map_err(failed("cannot cut the damaged end off"))?;

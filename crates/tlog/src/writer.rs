@@ -64,6 +64,7 @@ impl LogWriter {
         // Lines that a killed process left are in the system's memory, but perhaps not on the disk.
         log.sync_all()
             .map_err(OpenError::io("cannot make durable", &paths.log))?;
+        thunes_failpoint::pass("tlog.open.before_mark");
         let mark = MarkFile::start(&paths.mark, head.into())
             .map_err(OpenError::io("cannot write the commit mark", &paths.mark))?;
         let writer = Self {
@@ -153,6 +154,7 @@ impl Pending<'_> {
             .log
             .sync_data()
             .map_err(|source| writer.fail("fdatasync", &source))?;
+        thunes_failpoint::pass("tlog.commit.before_mark");
         writer.head = batch.end;
         let mark = writer.head.into();
         writer

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thunes_binance::{CallError, ErrorKind};
 use thunes_proto::gateway::v1::{CancelAllOrdersResponse, CancelFailure};
-use thunes_store::{OutboxEvent, begin_write};
+use thunes_store::{OutboxEvent, begin_write, failpoint};
 use thunes_types::{ClientOrderId, Reason, ReasonCode, Symbol};
 
 use crate::domain::order::{ExchangeWord, OrderState};
@@ -41,7 +41,10 @@ impl Engine {
         let request = self
             .exchange
             .sign_cancel(&symbol, client_order_id, timestamp_ms, recv_window_ms);
-        match self.exchange.send(request).await.into_result() {
+        failpoint::pass("gateway.cancel.before_send");
+        let answer = self.exchange.send(request).await;
+        failpoint::pass("gateway.cancel.after_send");
+        match answer.into_result() {
             Ok(canceled) => {
                 let word = ExchangeWord {
                     state: state_of(canceled.status),
@@ -73,7 +76,9 @@ impl Engine {
             let write = async {
                 let mut tx = begin_write(&engine.database.pool).await?;
                 engine.outbox.add(&mut tx, &event).await?;
+                failpoint::pass("gateway.cancel_note.before_commit");
                 tx.commit().await?;
+                failpoint::pass("gateway.cancel_note.after_commit");
                 Ok::<(), GatewayError>(())
             };
             match write.await {

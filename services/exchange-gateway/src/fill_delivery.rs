@@ -98,6 +98,7 @@ impl Engine {
         let mut tx = begin_write(&self.database.pool).await?;
         store::mark_delivered(&mut tx, &ids, answer.revision).await?;
         tx.commit().await?;
+        failpoint::pass("gateway.delivery.after_mark");
         let orders: BTreeSet<&str> = rows.iter().map(|row| row.fill.client_order_id.as_str()).collect();
         // Each gets its turn, whatever became of the others: they are marked as delivered already.
         let mut failed = None;

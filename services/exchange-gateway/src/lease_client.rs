@@ -228,6 +228,7 @@ async fn persist_halted_epoch(engine: &Engine, epoch: i64) -> Result<(), Gateway
     store::set_fact(&mut tx, FACT_HALTED_EPOCH, &epoch.to_string()).await?;
     failpoint::pass("gateway.halt.before_commit");
     tx.commit().await?;
+    failpoint::pass("gateway.halt.after_commit");
     Ok(())
 }
 

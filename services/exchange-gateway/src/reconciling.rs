@@ -10,7 +10,7 @@ use thunes_proto::position::v1::{GetBaselineRequest, ListFillsRequest, ListOpenP
 use thunes_proto::types::v1::{Fill, FillSource, Side as WireSide};
 use thunes_rpc::deadline;
 use thunes_runtime::clock;
-use thunes_store::{OutboxEvent, Repeated, begin_write, remember_answer, repeated_answer};
+use thunes_store::{OutboxEvent, Repeated, begin_write, failpoint, remember_answer, repeated_answer};
 use thunes_types::{Decimal, FieldError, Reason, RequestId, Symbol, checked_add, parse_decimal};
 
 use crate::domain::order::Side;
@@ -360,7 +360,9 @@ impl Engine {
             payload,
         );
         self.outbox.add(&mut tx, &event).await?;
+        failpoint::pass("gateway.adopt.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.adopt.after_commit");
         self.outbox.wake();
         self.fills_waiting.notify_one();
         Ok(())
@@ -388,7 +390,9 @@ impl Engine {
         if !request.request_id.is_empty() {
             remember_answer(&mut tx, METHOD, &request.request_id, request, answer).await?;
         }
+        failpoint::pass("gateway.reconcile.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.reconcile.after_commit");
         self.outbox.wake();
         Ok(())
     }

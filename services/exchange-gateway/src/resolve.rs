@@ -8,7 +8,7 @@ use std::time::Duration;
 use thunes_binance::{CallError, ErrorKind, TradesFilter};
 use thunes_proto::types::v1::FillSource;
 use thunes_runtime::clock;
-use thunes_store::{StoreError, begin_write};
+use thunes_store::{StoreError, begin_write, failpoint};
 use thunes_types::{ClientOrderId, ReasonCode, Symbol};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -142,7 +142,9 @@ impl Engine {
         self.outbox
             .add(&mut tx, &order_event(&present, "ORDER_RESOLVED", &[]))
             .await?;
+        failpoint::pass("gateway.absence.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.absence.after_commit");
         tracing::info!(client_order_id = %present.client_order_id, "in doubt no more: it never arrived");
         self.after_change(&present, false).await?;
         self.settle_soon(&present.client_order_id, 0);
@@ -198,7 +200,9 @@ pub(crate) async fn doubt_leftovers(engine: &Arc<Engine>) -> Result<usize, Gatew
                     .add(&mut tx, &order_event(&order, "ORDER_IN_DOUBT", &[]))
                     .await?;
             }
+            failpoint::pass("gateway.leftover.before_commit");
             tx.commit().await.map_err(StoreError::from)?;
+            failpoint::pass("gateway.leftover.after_commit");
         }
         engine.keep_live(&order);
     }

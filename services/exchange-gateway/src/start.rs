@@ -9,7 +9,7 @@ use thunes_proto::position::v1::{GetBaselineRequest, RecordBaselineRequest, Trad
 use thunes_proto::types::v1::Balance;
 use thunes_rpc::deadline;
 use thunes_runtime::clock;
-use thunes_store::{StoreError, begin_write};
+use thunes_store::{StoreError, begin_write, failpoint};
 use thunes_types::{checked_add, parse_decimal};
 use tokio_util::sync::CancellationToken;
 
@@ -167,7 +167,9 @@ impl Engine {
             store::set_holding_cursor(&mut tx, &cursor.symbol, cursor.last_trade_id).await?;
         }
         store::set_fact(&mut tx, FACT_BASELINE, kept).await?;
+        failpoint::pass("gateway.baseline.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.baseline.after_commit");
         Ok(())
     }
 

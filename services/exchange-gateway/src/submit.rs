@@ -111,6 +111,7 @@ impl Engine {
             // It stays an intent, and the resolver asks for it.
             self.doubts_waiting.notify_one();
         }
+        failpoint::pass("gateway.submit.before_answer");
         concluded
     }
 
@@ -407,6 +408,7 @@ impl Engine {
             .await?;
         failpoint::pass("gateway.doubt.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.doubt.after_commit");
         tracing::warn!(client_order_id = %order.client_order_id, reason = %order.reason, "order in doubt; asking the exchange");
         self.after_change(&order, false).await?;
         Ok(order)
@@ -427,7 +429,9 @@ impl Engine {
         order.updated_at_ms = clock::now_ms();
         store::update_order(&mut tx, &order).await?;
         self.outbox.add(&mut tx, &order_event(&order, event_type, &[])).await?;
+        failpoint::pass("gateway.end.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.end.after_commit");
         self.after_change(&order, false).await?;
         self.settle_soon(&order.client_order_id, 0);
         Ok(order)
@@ -448,7 +452,9 @@ impl Engine {
         self.outbox
             .add(&mut tx, &order_event(&order, "ORDER_DENIED", &[]))
             .await?;
+        failpoint::pass("gateway.deny.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.deny.after_commit");
         self.outbox.wake();
         if settle {
             self.settle_soon(&order.client_order_id, 0);

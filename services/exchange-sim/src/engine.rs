@@ -175,7 +175,9 @@ impl EngineTask {
         }
         let changes = exchange.take_changes();
         if changes.needs_commit() {
+            thunes_failpoint::pass("sim.ledger.before_commit");
             self.ledger.commit(&exchange, &changes).await?;
+            thunes_failpoint::pass("sim.ledger.after_commit");
         }
         drop(exchange);
         for event in changes.events {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thunes_proto::risk::v1::AlertStatus;
 use thunes_runtime::clock;
-use thunes_store::{OutboxEvent, begin_write};
+use thunes_store::{OutboxEvent, begin_write, failpoint};
 use thunes_telegram::{SendOutcome, TelegramClient};
 use thunes_types::TEXT_ALERT_LATE;
 use tokio::sync::mpsc;
@@ -187,7 +187,9 @@ async fn record_delivery(engine: &Engine, alert: &AlertRow, accepted_at_ms: i64)
         .outbox
         .add(&mut tx, &OutboxEvent::now("ALERT_DELIVERED", "", "risk", payload))
         .await?;
+    failpoint::pass("risk.alert.before_commit");
     tx.commit().await?;
+    failpoint::pass("risk.alert.after_commit");
     engine.outbox.wake();
     Ok(())
 }

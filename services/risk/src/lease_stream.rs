@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thunes_proto::risk::v1::{HoldLeaseRequest, HoldLeaseResponse};
 use thunes_runtime::clock;
+use thunes_store::failpoint;
 use thunes_types::{FieldError, ReasonCode, Symbol, parse_non_negative, parse_positive};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
@@ -105,7 +106,9 @@ impl Engine {
                     return Ok(self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway)));
                 }
                 // Known on disk before the first grant: a restarted risk must know whom to wait for.
+                failpoint::pass("risk.holder.before_commit");
                 store::save_holder(&self.database.pool, account, gateway_id, incarnation).await?;
+                failpoint::pass("risk.holder.after_commit");
                 self.state()
                     .leases
                     .take_over(account, gateway_id, incarnation, clock::boot_ms());

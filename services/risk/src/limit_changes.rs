@@ -49,6 +49,7 @@ impl Engine {
             .await?;
         failpoint::pass("risk.limits.before_commit");
         tx.commit().await?;
+        failpoint::pass("risk.limits.after_commit");
         self.state().limits = after.clone();
         self.changed();
         self.outbox.wake();

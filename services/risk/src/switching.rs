@@ -244,7 +244,9 @@ impl Engine {
             let save = async {
                 let mut tx = begin_write(&engine.database.pool).await?;
                 Answers::save(&mut tx, &request_id, bytes).await?;
+                failpoint::pass("risk.answer.before_commit");
                 tx.commit().await?;
+                failpoint::pass("risk.answer.after_commit");
                 Ok::<(), RiskError>(())
             };
             if let Err(error) = save.await {
@@ -386,6 +388,7 @@ impl Engine {
             tracing::info!(actor, "{}", alert.text);
             self.alerts.raise(alert);
         }
+        failpoint::pass("risk.deactivate.before_answer");
         Ok(answer)
     }
 

@@ -13,6 +13,7 @@ pub mod positions;
 pub mod reconcile;
 pub mod risk;
 pub mod serve;
+pub mod soak;
 pub mod trade;
 pub mod up;
 
@@ -59,6 +60,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<u8> {
         Command::Guard(args) => guard::run(args, context).await,
         Command::Health(args) => health::run(args, context).await,
         Command::Measure(args) => measure::run(args, context).await,
+        Command::Soak(args) => soak::run(args, context).await,
         Command::Config(command) => config::run(command, context),
     }
 }

@@ -36,6 +36,8 @@ pub struct Environment {
     ports: Ports,
     targets: BTreeMap<Service, Target>,
     started_at_ms: i64,
+    /// Two writes of the endpoints at once would take each other's draft away.
+    writing: std::sync::Mutex<()>,
     _reserved: Reserved,
     _lock: FolderLock,
 }
@@ -96,6 +98,7 @@ impl Environment {
             ports,
             targets,
             started_at_ms: clock::now_ms(),
+            writing: std::sync::Mutex::new(()),
             _reserved: reserved,
             _lock: lock,
         }
@@ -275,6 +278,7 @@ impl Environment {
 
     fn write_endpoints(&self) -> Result<(), SupervisorError> {
         let path = Endpoints::path(&self.plan.data_dir);
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.endpoints()
             .write()
             .map_err(|source| SupervisorError::Write { path, source })

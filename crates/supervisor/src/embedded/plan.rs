@@ -39,6 +39,8 @@ pub struct Plan {
     pub settings: BTreeMap<Service, Vec<(String, String)>>,
     /// What THUNES_FAILPOINTS says to a service; debug builds only.
     pub failpoints: BTreeMap<Service, String>,
+    /// The folder in which failpoints that act leave a line each; debug builds only.
+    pub failpoint_hits: Option<PathBuf>,
     pub exchange: Exchange,
     pub telegram: Telegram,
     pub drill_orchestrator: bool,
@@ -60,6 +62,7 @@ impl Plan {
             inherit_settings: true,
             settings: BTreeMap::new(),
             failpoints: BTreeMap::new(),
+            failpoint_hits: None,
             exchange: Exchange::Sim,
             telegram: Telegram::Standin,
             drill_orchestrator: true,

@@ -15,6 +15,7 @@ pub const STANDIN_TOKEN: &str = "100000:standin";
 pub const STANDIN_CHAT_ID: &str = "100";
 
 const FAILPOINTS_ENV: &str = "THUNES_FAILPOINTS";
+const FAILPOINT_HITS_ENV: &str = "THUNES_FAILPOINT_HITS";
 const LOG_ENV: &str = "THUNES_LOG";
 /// Commands of the CLI find an environment by it.
 const DATA_DIR_ENV: &str = "THUNES_DATA_DIR";
@@ -33,6 +34,9 @@ pub(crate) fn service_spec(plan: &Plan, ports: &Ports, service: Service) -> Proc
     spec.set_env(DATA_DIR_ENV, plan.data_dir.display().to_string());
     if let Some(text) = plan.failpoints.get(&service) {
         spec.set_env(FAILPOINTS_ENV, text);
+    }
+    if let Some(folder) = &plan.failpoint_hits {
+        spec.set_env(FAILPOINT_HITS_ENV, folder.display().to_string());
     }
     spec
 }
@@ -62,7 +66,7 @@ fn removed(inherit_settings: bool) -> Vec<String> {
     // Failpoints are for the process that they were given to, never for its children.
     ours.filter(|name| {
         let setting = (name.starts_with(Settings::ENV_PREFIX) && name != LOG_ENV) || name == OTLP_ENDPOINT_ENV;
-        (setting && !inherit_settings) || name == FAILPOINTS_ENV || name == PARENT_PID_ENV
+        (setting && !inherit_settings) || name == FAILPOINTS_ENV || name == FAILPOINT_HITS_ENV || name == PARENT_PID_ENV
     })
     .collect()
 }

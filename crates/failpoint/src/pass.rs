@@ -1,4 +1,9 @@
-//! Places where a crash test can end or break the process. They exist in debug builds only: a release binary has none.
+/// What the places of this process do: `THUNES_FAILPOINTS="a=kill;b=break;c=kill@3;d=stop"`.
+pub const FAILPOINTS_ENV: &str = "THUNES_FAILPOINTS";
+/// The folder whose file [`HITS_FILE`] gets a line for every place that acts, before it does: it outlives SIGKILL.
+pub const HITS_DIR_ENV: &str = "THUNES_FAILPOINT_HITS";
+/// One line for each action: place, action and process id, with a space between.
+pub const HITS_FILE: &str = "failpoint-hits.log";
 
 /// What a test asked for at this place. Always [`Action::Pass`] in release builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +21,7 @@ pub fn pass(name: &str) -> Action {
     use std::sync::{LazyLock, Mutex};
 
     static PLAN: LazyLock<Mutex<HashMap<String, (String, u64)>>> = LazyLock::new(|| {
-        let text = std::env::var("THUNES_FAILPOINTS").unwrap_or_default();
+        let text = std::env::var(FAILPOINTS_ENV).unwrap_or_default();
         let entries = text.split(';').filter_map(|entry| {
             let (name, action) = entry.split_once('=')?;
             let (action, nth) = action.split_once('@').unwrap_or((action, "1"));
@@ -37,18 +42,45 @@ pub fn pass(name: &str) -> Action {
     }
     match action.as_str() {
         "kill" => {
+            note_hit(name, action);
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-            Action::Pass
+            // The signal is on its way: this thread must not get past the place before it comes.
+            loop {
+                std::thread::park();
+            }
         }
         "stop" => {
             *nth = u64::MAX;
+            note_hit(name, action);
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
             // The stop takes hold of the other threads a moment later.
             std::thread::sleep(std::time::Duration::from_millis(50));
             Action::Pass
         }
-        "break" => Action::Break,
+        "break" => {
+            note_hit(name, action);
+            Action::Break
+        }
         _ => Action::Pass,
+    }
+}
+
+/// One write of one line to a file that is open for appending: it is whole, and in the system's memory before the signal.
+#[cfg(debug_assertions)]
+fn note_hit(name: &str, action: &str) {
+    use std::io::Write;
+
+    let Some(folder) = std::env::var_os(HITS_DIR_ENV).filter(|folder| !folder.is_empty()) else {
+        return;
+    };
+    let path = std::path::Path::new(&folder).join(HITS_FILE);
+    let line = format!("{name} {action} {}\n", std::process::id());
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    if let Err(error) = opened.and_then(|mut file| file.write_all(line.as_bytes())) {
+        eprintln!(
+            "the hit of failpoint {name} could not be written to {}: {error}",
+            path.display()
+        );
     }
 }
 
