@@ -128,7 +128,7 @@ async fn p9_opening_waits_for_a_clean_reconciliation_or_an_override() {
     );
 
     // Another discrepancy ends it.
-    cluster.sim.withdraw("BNB", "1").await;
+    cluster.sim.deposit("BNB", "1").await;
     until_status(&cluster, "the override has ended", |status| {
         status.opening_refused_reason_code == NOT_CLEAN && !known(status).overridden
     })
@@ -173,15 +173,15 @@ async fn p4_an_order_in_doubt_stays_reserved_over_restarts_and_turns_up_in_spite
         cluster.calls.order_now(buy("witness", "BTCUSDT", "12")).await.state(),
         OrderState::Filled
     );
-    // Executed, and the exchange neither answers, nor tells, nor finds it when it is asked.
+    // Executed, and the exchange neither answers, nor tells of it, nor can be asked for it.
     cluster
         .sim
         .fault(json!({ "kind": "drop_stream_event", "count": 0 }))
         .await;
-    cluster
-        .sim
-        .fault(json!({ "kind": "hide_order", "count": 0, "path": "/api/v3/order", "method": "GET" }))
-        .await;
+    for path in ["/api/v3/order", "/api/v3/allOrders"] {
+        let silent = json!({ "kind": "error_503_before", "count": 0, "path": path, "method": "GET" });
+        cluster.sim.fault(silent).await;
+    }
     cluster.sim.fault(json!({ "kind": "error_503_after" })).await;
     let order = cluster.calls.order_now(buy("doubt", "BTCUSDT", "90")).await;
     assert_eq!(order.state(), OrderState::InDoubt, "{order:?}");

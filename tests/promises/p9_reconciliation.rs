@@ -84,14 +84,15 @@ async fn p9_what_comes_from_outside_is_told_apart() {
     let told = json!({ "kind": "duplicate_stream_event", "count": 0, "event": "balanceUpdate" });
     cluster.sim.fault(told).await;
     cluster.sim.deposit("USDT", "5").await;
-    cluster.sim.withdraw("BNB", "0.25").await;
-    until_ok("both transfers were heard", LONG, async || {
+    cluster.sim.deposit("BNB", "0.25").await;
+    cluster.sim.withdraw("BNB", "0.125").await;
+    until_ok("the transfers were heard", LONG, async || {
         let trail = cluster.trail();
         let heard = trail.of_type("TRANSFER_HEARD").count();
-        if heard == 2 { Ok(()) } else { Err(format!("{heard}")) }
+        if heard == 3 { Ok(()) } else { Err(format!("{heard}")) }
     })
     .await;
-    assert!(cluster.sim.hits("duplicate_stream_event").await >= 2);
+    assert!(cluster.sim.hits("duplicate_stream_event").await >= 3);
     cluster.sim.clear_faults().await;
     let clean = assert_clean(&cluster).await;
     assert_eq!(
@@ -102,7 +103,7 @@ async fn p9_what_comes_from_outside_is_told_apart() {
         clean
             .notes
             .iter()
-            .filter(|n| n.asset == "BNB" && n.difference == "-0.25")
+            .filter(|n| n.asset == "BNB" && n.difference == "0.125")
             .count(),
         1,
         "{clean:#?}"
@@ -142,7 +143,6 @@ async fn p9_what_is_wrong_in_the_book_is_told_apart() {
     assert_clean(&cluster).await;
     let made_up = Fill {
         trade_id: fill.trade_id + 1000,
-        quantity: "0.5".into(),
         venue_order_id: "424242".into(),
         ..fill.clone()
     };
@@ -195,7 +195,7 @@ async fn p9_a_remainder_that_cannot_be_sold_is_noted_and_clean() {
         cluster.calls.order_now(buy("b", "BTCUSDT", "12")).await.state(),
         OrderState::Filled
     );
-    let sold = cluster.calls.order_now(sell("s", "BTCUSDT", "0.00019")).await;
+    let sold = cluster.calls.order_now(sell("s", "BTCUSDT", "0.00018")).await;
     assert_eq!(sold.state(), OrderState::Filled, "{sold:?}");
     let clean = assert_clean(&cluster).await;
     let dust = of_class(&clean, Class::Dust);
@@ -223,6 +223,15 @@ async fn p9_a_fill_of_ours_is_adopted_by_itself_unless_that_is_turned_off() {
             OrderState::Filled
         );
         assert_book_is_the_fold(&cluster, LONG).await;
+        until_ok("the gateway knows that position has the fill", LONG, async || {
+            let status = cluster.calls.gateway_status().await.map_err(|s| s.to_string())?;
+            if status.fills_undelivered == 0 {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        })
+        .await;
         cluster.kill(Service::ExchangeGateway).await;
         cluster.kill(Service::Position).await;
         for suffix in ["", "-wal", "-shm"] {

@@ -47,10 +47,10 @@ impl Figures {
         if answer.verdict() == pb::ReconcileVerdict::Undetermined {
             return Ok(());
         }
-        let open = answer.discrepancies.iter().filter(|found| !found.repaired).count();
+        let repaired = answer.discrepancies.iter().filter(|found| found.repaired).count();
         let reconciled = Reconciled {
             at_ms: clock::now_ms(),
-            discrepancies: i64::try_from(open).unwrap_or(i64::MAX),
+            discrepancies: answer.discrepancies_total - i64::try_from(repaired).unwrap_or(i64::MAX),
         };
         let text = serde_json::to_string(&reconciled).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         store::set_fact(tx, FACT_RECONCILIATION, &text).await?;

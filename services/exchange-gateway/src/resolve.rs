@@ -96,12 +96,7 @@ impl Engine {
             )
             .await;
         match answer.into_result() {
-            Ok(found) => {
-                let fills = self.missing_fills(order, &symbol, &found).await?;
-                self.hear(&order.client_order_id, &word_of_order(&found), &fills, None)
-                    .await?;
-                Ok(())
-            }
+            Ok(found) => self.take_over(order, &found).await,
             Err(CallError::Rejected(rejection)) if rejection.kind == ErrorKind::NoSuchOrder => {
                 let proven =
                     asked_at.is_some_and(|at| absence_is_proof(order.signed_timestamp_ms, order.recv_window_ms, at));
@@ -115,6 +110,22 @@ impl Engine {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Takes over what the exchange says of an order, with its fills.
+    ///
+    /// # Errors
+    /// When the fills cannot be read, or the journal cannot be written.
+    pub(crate) async fn take_over(
+        self: &Arc<Self>,
+        order: &OrderRow,
+        found: &thunes_binance::Order,
+    ) -> Result<(), GatewayError> {
+        let symbol = Symbol::parse(&order.symbol)?;
+        let fills = self.missing_fills(order, &symbol, found).await?;
+        self.hear(&order.client_order_id, &word_of_order(found), &fills, None)
+            .await?;
+        Ok(())
     }
 
     async fn missing_fills(

@@ -71,7 +71,7 @@ impl Engine {
             book_revision: pass.revision,
             full: pass.full,
             discrepancies_total: i64::try_from(total).unwrap_or(i64::MAX),
-            unexplained: worth.value_quote.to_string(),
+            unexplained: worth.value_quote.normalize().to_string(),
             unexplained_asset: self.reference_asset(),
             unexplained_above_tolerance: worth.is_above(self.config.reconcile.tolerance_quote),
             ..Default::default()

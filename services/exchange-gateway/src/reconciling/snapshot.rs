@@ -324,8 +324,16 @@ impl Engine {
             .take(STRANGERS_PER_PASS)
             .collect();
         for id in strangers {
-            if self.is_ours_after_all(symbol, id).await? {
-                own.insert(id.to_owned());
+            match self.is_ours_after_all(symbol, id).await {
+                Ok(true) => {
+                    own.insert(id.to_owned());
+                }
+                Ok(false) => {}
+                // The next pass looks it up; until then it is a stranger's.
+                Err(error) => {
+                    tracing::debug!(%error, venue_order_id = id, "whose order it is cannot be asked now");
+                    self.reconciling.forget_stranger(symbol.as_str(), id);
+                }
             }
         }
         Ok(own)
@@ -341,15 +349,15 @@ impl Engine {
             .sign_all_orders(symbol, Some(id), 1, timestamp_ms, recv_window_ms);
         let orders = self.exchange.send(request).await.into_result()?;
         match orders.into_iter().find(|order| order.venue_order_id == id) {
-            Some(order) => self.hear_again(&order.client_order_id).await,
+            Some(order) => self.hear_if_ours(&order).await,
             None => Ok(false),
         }
     }
 
-    /// The exchange has an order of this client id: if it is ours, its present word is taken over, whatever we thought.
-    async fn hear_again(self: &Arc<Self>, client_order_id: &str) -> Result<bool, GatewayError> {
-        match self.order(client_order_id).await {
-            Ok(order) => self.ask_about(&order).await.map(|()| true),
+    /// If an order of the exchange's is ours, its present word is taken over, whatever we thought of it.
+    async fn hear_if_ours(self: &Arc<Self>, found: &binance::Order) -> Result<bool, GatewayError> {
+        match self.order(&found.client_order_id).await {
+            Ok(order) => self.take_over(&order, found).await.map(|()| true),
             Err(GatewayError::NoSuchOrder(_)) => Ok(false),
             Err(error) => Err(error),
         }
@@ -385,29 +393,30 @@ impl Engine {
         for order in store::live_orders(&self.database.pool).await? {
             live.insert(order.client_order_id.clone());
             let state = order.state()?;
+            let at_exchange = by_id.get(order.client_order_id.as_str());
+            if let (Some(found), true) = (at_exchange, state.is_unknown()) {
+                self.take_over(&order, found).await?;
+                continue;
+            }
             let unknown_elsewhere = state.is_unknown() && !manner.ask_doubts;
             let ended = state.is_terminal() && !order.fills_missing;
-            let as_we_think = by_id.get(order.client_order_id.as_str()).is_some_and(|at_exchange| {
-                order
-                    .belief()
-                    .is_ok_and(|b| !state.is_unknown() && b.executed_quantity == at_exchange.executed_quantity)
-            });
+            let executed = order.belief()?.executed_quantity;
+            let as_we_think = at_exchange.is_some_and(|found| found.executed_quantity == executed);
             if unknown_elsewhere || ended || as_we_think {
                 continue;
             }
             match self.ask_about(&order).await {
                 Ok(()) => {}
-                // The exchange does not know it (yet): it stays in doubt, and has no trades.
+                // The exchange does not know it (yet), or cannot tell: it stays in doubt, and is listed as that.
+                Err(GatewayError::Exchange(_)) if state.is_unknown() => {}
                 Err(GatewayError::Exchange(CallError::Rejected(r))) if r.kind == ErrorKind::NoSuchOrder => {
-                    if state.is_accepted() {
-                        denied.insert(order.client_order_id);
-                    }
+                    denied.insert(order.client_order_id);
                 }
                 Err(error) => return Err(error),
             }
         }
         for order in open.iter().filter(|o| !live.contains(&o.client_order_id)) {
-            self.hear_again(&order.client_order_id).await?;
+            self.hear_if_ours(order).await?;
         }
         Ok(denied)
     }

@@ -129,6 +129,11 @@ impl Reconciling {
         }
         strangers.insert((symbol.to_owned(), venue_order_id.to_owned()))
     }
+
+    /// Looking it up failed: it is to be looked up again.
+    pub(super) fn forget_stranger(&self, symbol: &str, venue_order_id: &str) {
+        lock(&self.strangers).remove(&(symbol.to_owned(), venue_order_id.to_owned()));
+    }
 }
 
 async fn read<T: for<'de> Deserialize<'de>>(database: &Database, name: &str) -> Result<Option<T>, StoreError> {

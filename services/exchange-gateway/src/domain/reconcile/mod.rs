@@ -160,6 +160,7 @@ pub fn compare(s: &Snapshot) -> Result<Comparison, MoneyError> {
         }
         // What a wipe took is named once, as the wipe.
         if out.wipe.is_none() {
+            out.left_out += symbol.vanished_count - symbol.vanished.len() as u64;
             for gone in symbol.vanished_differences() {
                 out.push(gone);
             }
