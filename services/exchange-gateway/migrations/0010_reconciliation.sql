@@ -6,7 +6,8 @@ ALTER TABLE orders ADD COLUMN resolved_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE orders ADD COLUMN turned_up_at_ms INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX orders_turned_up ON orders (turned_up_at_ms) WHERE turned_up_at_ms > 0;
 
--- Deposits and withdrawals that the user data stream told of. The exchange gives them no id: times, asset and amount are it.
+-- Deposits and withdrawals that the user data stream told of. The exchange gives them no id: asset, amount and clearing time
+-- are it, since an event that comes twice can bear two event times.
 CREATE TABLE transfers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     asset TEXT NOT NULL,
@@ -17,6 +18,6 @@ CREATE TABLE transfers (
     cleared_at_ms INTEGER NOT NULL,
     -- This machine's clock.
     heard_at_ms INTEGER NOT NULL,
-    UNIQUE (asset, delta, event_time_ms, cleared_at_ms)
+    UNIQUE (asset, delta, cleared_at_ms)
 );
 CREATE INDEX transfers_by_hearing ON transfers (heard_at_ms);

@@ -146,7 +146,9 @@ fn difference_to_wire(difference: &Difference) -> pb::Discrepancy {
         asset: difference.asset.clone(),
         local_json: difference.local.to_string(),
         exchange_json: difference.exchange.to_string(),
-        difference: difference.difference.map_or_else(String::new, |v| v.to_string()),
+        difference: difference
+            .difference
+            .map_or_else(String::new, |v| v.normalize().to_string()),
         cause: difference.cause.clone(),
         proposed_repair: difference.proposed_repair.clone(),
         repaired: false,
@@ -163,7 +165,7 @@ fn balance_to_wire(line: &BalanceLine) -> pb::BalanceComparison {
         expected: line.expected.to_string(),
         exchange: line.exchange.to_string(),
         difference: line.difference.to_string(),
-        transfers: line.transfers.to_string(),
+        transfers: line.transfers.normalize().to_string(),
     }
 }
 
