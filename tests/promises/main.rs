@@ -12,6 +12,9 @@ mod p5_fills;
 mod p6_audit;
 mod p7_events;
 mod p8_money;
+mod p9_opening;
+mod p9_reconciliation;
+mod p9_wipe;
 
 /// The binary that cargo built for these tests.
 const THUNES: &str = env!("CARGO_BIN_EXE_thunes");

@@ -90,9 +90,8 @@ async fn p5_a_position_that_lost_its_database_gets_baseline_and_fills_again() {
     cluster.restart(Service::Position).await;
     cluster.restart(Service::ExchangeGateway).await;
     cluster.until_opening().await;
+    // The reconciliation of the start adopts fills of our own orders by itself.
     let found = cluster.calls.reconcile(false).await.expect("answered");
-    assert_eq!(found.verdict(), ReconcileVerdict::Discrepancies, "{found:?}");
-    let repaired = cluster.calls.reconcile(true).await.expect("answered");
-    assert_eq!(repaired.verdict(), ReconcileVerdict::Clean, "{repaired:?}");
+    assert_eq!(found.verdict(), ReconcileVerdict::Clean, "{found:?}");
     assert_book_is_the_fold(&cluster, LONG).await;
 }

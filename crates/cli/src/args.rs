@@ -94,7 +94,7 @@ pub enum Command {
     Positions(positions::PositionsArgs),
     /// The gateway's orders, newest first.
     Orders(orders::OrdersArgs),
-    /// One order: show or cancel it.
+    /// One order: show it, cancel it, or resolve its doubt.
     #[command(subcommand)]
     Order(orders::OrderCommand),
     /// Cancel every resting order.

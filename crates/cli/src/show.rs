@@ -31,6 +31,11 @@ pub fn time(ms: i64) -> String {
     if ms <= 0 { String::new() } else { clock::iso_utc(ms) }
 }
 
+/// How long ago, in whole seconds.
+pub fn age(since_ms: i64) -> String {
+    format!("{} s", (clock::now_ms() - since_ms).max(0) / 1000)
+}
+
 /// Microseconds as milliseconds.
 pub fn micros(us: i64) -> String {
     format!("{}.{:03} ms", us / 1000, (us % 1000).abs())
@@ -98,6 +103,8 @@ pub fn order(order: &Order) -> String {
     add("Strategy", &order.strategy_id);
     add("Created", &time(order.created_at_ms));
     add("Resolved", &time(order.resolved_at_ms));
+    add("Resolved by", &order.resolved_by);
+    add("Turned up", &time(order.turned_up_at_ms));
     add("Trace", &order.trace_id);
     let mut text = facts.render();
     for fill in &order.fills {

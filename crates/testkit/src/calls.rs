@@ -188,11 +188,58 @@ impl Calls {
         Ok(self.gateway.clone().get_gateway_status(request).await?.into_inner())
     }
 
+    /// Compares every trade anew.
+    pub async fn reconcile_in_full(&self) -> Result<gateway::ReconcileResponse, Status> {
+        let request = gateway::ReconcileRequest {
+            full: true,
+            reason: "a test looks at everything".to_owned(),
+            ..Default::default()
+        };
+        let request = deadline(request, Duration::from_secs(60));
+        Ok(self.gateway.clone().reconcile(request).await?.into_inner())
+    }
+
+    /// An operator's word on an order in doubt.
+    pub async fn resolve(
+        &self,
+        client_order_id: &str,
+        outcome: gateway::ResolvedOutcome,
+        reason: &str,
+    ) -> Result<gateway::Order, Status> {
+        let request = gateway::ResolveOrderRequest {
+            client_order_id: client_order_id.to_owned(),
+            outcome: outcome.into(),
+            reason: reason.to_owned(),
+            request_id: String::new(),
+        };
+        let answer = self.gateway.clone().resolve_order(deadline(request, ORDER)).await?;
+        answer
+            .into_inner()
+            .order
+            .ok_or_else(|| Status::internal("the answer holds no order"))
+    }
+
+    /// Opens in spite of what reconciliation found.
+    pub async fn override_reconciliation(
+        &self,
+        reason: &str,
+        request_id: &str,
+    ) -> Result<gateway::OverrideReconciliationResponse, Status> {
+        let request = gateway::OverrideReconciliationRequest {
+            reason: reason.to_owned(),
+            request_id: request_id.to_owned(),
+            valid_for_ms: 0,
+        };
+        let request = deadline(request, Duration::from_secs(60));
+        let answer = self.gateway.clone().override_reconciliation(request).await?;
+        Ok(answer.into_inner())
+    }
+
     pub async fn reconcile(&self, repair: bool) -> Result<gateway::ReconcileResponse, Status> {
         let request = gateway::ReconcileRequest {
             repair,
             reason: "a test looks".to_owned(),
-            request_id: String::new(),
+            ..Default::default()
         };
         Ok(self
             .gateway

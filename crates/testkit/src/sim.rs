@@ -157,6 +157,23 @@ impl Sim {
             .await;
     }
 
+    /// Pays into the account.
+    pub async fn deposit(&self, asset: &str, amount: &str) {
+        self.post("/admin/deposit", json!({ "asset": asset, "amount": amount }))
+            .await;
+    }
+
+    /// Pays out of the account.
+    pub async fn withdraw(&self, asset: &str, amount: &str) {
+        self.post("/admin/withdraw", json!({ "asset": asset, "amount": amount }))
+            .await;
+    }
+
+    /// What a test network does now and then: orders, trades and balances go.
+    pub async fn wipe(&self) {
+        self.post("/admin/wipe", json!({})).await;
+    }
+
     /// Somebody else trades this account at the exchange.
     pub async fn external_trade(&self, symbol: &str, side: &str, quantity: &str) {
         self.post(

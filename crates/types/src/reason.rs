@@ -55,6 +55,7 @@ reason_codes! {
     ExchangeUnreachable = "EXCHANGE_UNREACHABLE",
     ExchangeRateLimited = "EXCHANGE_RATE_LIMITED",
     GatewayStarting = "GATEWAY_STARTING",
+    ReconciliationNotClean = "RECONCILIATION_NOT_CLEAN",
     JournalUnwritable = "JOURNAL_UNWRITABLE",
     AccountHeldByAnotherGateway = "ACCOUNT_HELD_BY_ANOTHER_GATEWAY",
     // The exchange's word.
@@ -62,11 +63,15 @@ reason_codes! {
     NeverArrived = "NEVER_ARRIVED",
     OrderInDoubt = "ORDER_IN_DOUBT",
     ExchangeError = "EXCHANGE_ERROR",
+    ExchangeSaysOtherwise = "EXCHANGE_SAYS_OTHERWISE",
+    ResolvedByOperator = "RESOLVED_BY_OPERATOR",
     // Requests.
     InvalidArgument = "INVALID_ARGUMENT",
     RequestIdReused = "REQUEST_ID_REUSED",
     ClientOrderIdReused = "CLIENT_ORDER_ID_REUSED",
     NotFound = "NOT_FOUND",
+    OrderNotInDoubt = "ORDER_NOT_IN_DOUBT",
+    ReceiveWindowOpen = "RECEIVE_WINDOW_OPEN",
     FillConflict = "FILL_CONFLICT",
     BaselineConflict = "BASELINE_CONFLICT",
     AmountOverflow = "AMOUNT_OVERFLOW",

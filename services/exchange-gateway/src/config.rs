@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use thunes_binance::{Credentials, PrivateKey, Subscribe};
 use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Reader, Settings};
-use thunes_types::Symbol;
+use thunes_types::{Decimal, Symbol, parse_non_negative};
 
 use crate::domain::fence::FenceRules;
 
@@ -62,6 +62,17 @@ pub struct GatewayConfig {
     pub closing_recv_window_ms: i64,
     pub audit_backlog_max_age_ms: i64,
     pub price_interval_ms: i64,
+    pub reconcile: ReconcileConfig,
+}
+
+/// Settings of reconciliation (`[gateway.reconcile]`).
+#[derive(Debug, Clone)]
+pub struct ReconcileConfig {
+    pub interval_ms: i64,
+    /// Every so many passes in the background everything is compared anew.
+    pub full_every: i64,
+    pub auto_adopt: bool,
+    pub tolerance_quote: Decimal,
 }
 
 impl GatewayConfig {
@@ -104,6 +115,12 @@ impl GatewayConfig {
             closing_recv_window_ms: r.integer("closing_recv_window_ms", 5000, 100..=60_000, "receive window of closing orders and questions"),
             audit_backlog_max_age_ms: r.integer("audit_backlog_max_age_ms", 300_000, 1000..=86_400_000, "opening is refused while the oldest undelivered audit event is older"),
             price_interval_ms: r.integer("price_interval_ms", 500, 50..=60_000, "how often last prices are asked for"),
+            reconcile: ReconcileConfig {
+                interval_ms: r.integer("reconcile.interval_ms", 30_000, 200..=86_400_000, "how often the exchange is compared with our books in the background"),
+                full_every: r.integer("reconcile.full_every", 120, 1..=1_000_000, "every so many background passes everything since the baseline is compared anew, not only what is new"),
+                auto_adopt: r.boolean("reconcile.auto_adopt", true, "fills of our own orders that the book lacks are adopted without asking"),
+                tolerance_quote: r.parsed("reconcile.tolerance_quote", "1", "balances that nothing explains are reported to risk when they are worth more, at last prices", |text| parse_non_negative("reconcile.tolerance_quote", text).map_err(|e| e.rule.to_string())),
+            },
             base_url,
         };
         let allow_live = r.boolean(

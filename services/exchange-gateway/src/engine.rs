@@ -16,6 +16,7 @@ use crate::domain::fence::Gate;
 use crate::domain::filters::SymbolRules;
 use crate::error::GatewayError;
 use crate::metrics::Figures;
+use crate::reconciling::Reconciling;
 use crate::store::OrderRow;
 
 /// The gateway without its wires.
@@ -50,6 +51,7 @@ pub(crate) struct Engine {
     pub doubts_waiting: Notify,
     /// The highest halted epoch that is on this gateway's disk.
     pub persisted_epoch: AtomicI64,
+    pub reconciling: Reconciling,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -67,6 +69,7 @@ impl Engine {
         risk: RiskServiceClient<Client>,
         position: PositionServiceClient<Client>,
         highest_halted_epoch: i64,
+        reconciling: Reconciling,
     ) -> Arc<Self> {
         Arc::new(Self {
             config,
@@ -91,6 +94,7 @@ impl Engine {
             fills_waiting: Notify::new(),
             doubts_waiting: Notify::new(),
             persisted_epoch: AtomicI64::new(highest_halted_epoch),
+            reconciling,
         })
     }
 

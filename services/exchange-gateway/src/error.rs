@@ -33,6 +33,9 @@ pub enum GatewayError {
     Money(#[from] MoneyError),
     #[error("the gateway is starting: the exchange's symbols are not known yet; try again in a moment")]
     Starting,
+    /// What was asked for is not done as things stand; the text says why and what to do.
+    #[error("{1}")]
+    Refused(ReasonCode, String),
     #[error("the gateway is shutting down")]
     ShuttingDown,
 }
@@ -65,6 +68,7 @@ impl From<GatewayError> for Status {
             GatewayError::Dependency(..) => (Code::Unavailable, ReasonCode::DependencyUnavailable),
             GatewayError::Money(_) => (Code::OutOfRange, ReasonCode::AmountOverflow),
             GatewayError::Starting => (Code::Unavailable, ReasonCode::GatewayStarting),
+            GatewayError::Refused(reason, _) => (Code::FailedPrecondition, reason),
             GatewayError::ShuttingDown => (Code::Unavailable, ReasonCode::ShuttingDown),
             GatewayError::Serve(_) | GatewayError::Peer(_) | GatewayError::Client(_) => {
                 (Code::Internal, ReasonCode::Internal)

@@ -105,6 +105,35 @@ impl GatewayService for GatewayGrpc {
         Ok(Response::new(answer))
     }
 
+    async fn resolve_order(
+        &self,
+        request: Request<ResolveOrderRequest>,
+    ) -> Result<Response<ResolveOrderResponse>, Status> {
+        let actor = actor_of(request.metadata());
+        let request = request.into_inner();
+        let engine = Arc::clone(&self.engine);
+        let work = tokio::spawn(async move { engine.resolve_by_hand(&request, &actor).await }.in_current_span());
+        let answer = work
+            .await
+            .map_err(|e| Status::internal(format!("the resolution ended early: {e}")))??;
+        Ok(Response::new(answer))
+    }
+
+    async fn override_reconciliation(
+        &self,
+        request: Request<OverrideReconciliationRequest>,
+    ) -> Result<Response<OverrideReconciliationResponse>, Status> {
+        let actor = actor_of(request.metadata());
+        let request = request.into_inner();
+        let engine = Arc::clone(&self.engine);
+        let work =
+            tokio::spawn(async move { engine.override_reconciliation(&request, &actor).await }.in_current_span());
+        let answer = work
+            .await
+            .map_err(|e| Status::internal(format!("the override ended early: {e}")))??;
+        Ok(Response::new(answer))
+    }
+
     async fn get_gateway_status(
         &self,
         _: Request<GetGatewayStatusRequest>,

@@ -55,18 +55,30 @@ impl Engine {
         }
         order.updated_at_ms = clock::now_ms();
         let was_unknown = before.state == OrderState::InDoubt;
-        if was_unknown && !order.state()?.is_unknown() {
+        let turned_up = before.is_contradicted_by(word);
+        if turned_up {
+            order.turned_up_at_ms = order.updated_at_ms;
+            order.reason = format!(
+                "was thought to be {}; the exchange says {}",
+                before.state.as_str(),
+                order.state
+            );
+            order.reason_code = String::new();
+            tracing::error!(client_order_id, reason = %order.reason, "an order turned up");
+        } else if was_unknown && !order.state()?.is_unknown() {
             order.resolved_at_ms = order.updated_at_ms;
             order.reason = format!("was in doubt; the exchange says {}", order.state);
             order.reason_code = String::new();
         }
         store::update_order(&mut tx, &order).await?;
         if before.state != order.state()? || !new_fills.is_empty() {
+            let event_type = if turned_up {
+                "ORDER_TURNED_UP"
+            } else {
+                event_type(before.state, order.state()?)
+            };
             self.outbox
-                .add(
-                    &mut tx,
-                    &order_event(&order, event_type(before.state, order.state()?), &new_fills),
-                )
+                .add(&mut tx, &order_event(&order, event_type, &new_fills))
                 .await?;
         }
         failpoint::pass("gateway.hear.before_commit");

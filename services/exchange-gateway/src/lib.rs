@@ -19,14 +19,16 @@ mod new_order;
 mod questions;
 mod reconciling;
 mod resolve;
+mod resolve_by_hand;
 mod service;
 mod stages;
 mod start;
 mod store;
 mod submit;
+mod transfers;
 mod user_stream;
 mod wire;
 
-pub use config::{Environment, GatewayConfig};
+pub use config::{Environment, GatewayConfig, ReconcileConfig};
 pub use error::GatewayError;
 pub use service::serve;

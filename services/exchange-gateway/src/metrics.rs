@@ -47,10 +47,10 @@ impl Figures {
         if answer.verdict() == pb::ReconcileVerdict::Undetermined {
             return Ok(());
         }
-        let open = answer.discrepancies.iter().filter(|found| !found.repaired).count();
+        let repaired = answer.discrepancies.iter().filter(|found| found.repaired).count();
         let reconciled = Reconciled {
             at_ms: clock::now_ms(),
-            discrepancies: i64::try_from(open).unwrap_or(i64::MAX),
+            discrepancies: answer.discrepancies_total - i64::try_from(repaired).unwrap_or(i64::MAX),
         };
         let text = serde_json::to_string(&reconciled).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         store::set_fact(tx, FACT_RECONCILIATION, &text).await?;
@@ -129,6 +129,20 @@ pub(crate) fn show_metrics(engine: &Arc<Engine>) {
             .min();
         Some(oldest.map_or(0.0, age))
     });
+    let meaning = "1 once a reconciliation since the start was clean, or while an operator's override holds";
+    show("thunes_reconciliation_gate_open", "1", meaning, |engine| {
+        Some(flag(engine.reconciled_enough().is_ok()))
+    });
+    let meaning = "1 while balances that nothing explains are worth more than gateway.reconcile.tolerance_quote; unknown before the first verdict of this run";
+    show(
+        "thunes_reconciliation_unexplained_above_tolerance",
+        "1",
+        meaning,
+        |engine| {
+            let latest = engine.reconciling.latest.borrow();
+            (latest.finished_at_ms > 0).then(|| flag(latest.above_tolerance))
+        },
+    );
     let meaning = "Time since the last reconciliation that came to a verdict; unknown before the first";
     show("thunes_reconciliation_age_seconds", "s", meaning, |engine| {
         engine.figures.reconciled().map(|reconciled| age(reconciled.at_ms))

@@ -71,6 +71,8 @@ pub(crate) fn blank_order(wish: &Wish, rules: &SymbolRules, payload_hash: String
         fills_missing: false,
         trace_id: current_trace_id(),
         traceparent: current_traceparent(),
+        resolved_by: String::new(),
+        turned_up_at_ms: 0,
     }
 }
 

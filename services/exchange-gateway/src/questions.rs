@@ -165,6 +165,11 @@ impl Engine {
         let estimate = self.time_estimate();
         let live = self.live();
         let in_doubt = live.iter().filter(|o| o.state == "IN_DOUBT").count();
+        let oldest_doubt = live
+            .iter()
+            .filter(|o| o.state == "IN_DOUBT")
+            .map(|o| o.created_at_ms)
+            .min();
         let ended = |o: &&OrderRow| o.state().is_ok_and(crate::domain::order::OrderState::is_terminal);
         let waiting = live.iter().filter(ended).count();
         let refused = self.opening_refused();
@@ -194,6 +199,8 @@ impl Engine {
             exchange_weight_reserve: count(budget.weight_reserve),
             exchange_blocked_until_ms: until(budget.blocked_ms),
             exchange_orders_blocked_until_ms: until(budget.orders_blocked_ms),
+            orders_in_doubt_oldest_age_ms: oldest_doubt.map_or(0, |since| (clock::now_ms() - since).max(0)),
+            reconciliation: Some(self.reconciliation_status()),
         })
     }
 }
@@ -204,7 +211,29 @@ impl Engine {
         if !self.is_ready() {
             return Some(ReasonCode::GatewayStarting);
         }
+        if self.reconciled_enough().is_err() {
+            return Some(ReasonCode::ReconciliationNotClean);
+        }
         self.gate(|gate| gate.closed_because(clock::boot_ms()))
+    }
+
+    /// Opening waits for the first clean reconciliation of this run, or for an operator.
+    ///
+    /// # Errors
+    /// Says what it waits for.
+    pub(crate) fn reconciled_enough(&self) -> Result<(), String> {
+        if self.reconciling.gate(|gate| gate.is_open(clock::now_ms())) {
+            return Ok(());
+        }
+        let latest = self.reconciling.latest.borrow();
+        let why = match (latest.undetermined_reason.as_str(), latest.mismatches) {
+            ("", 0) => "it is not done yet".to_owned(),
+            ("", mismatches) => format!("{mismatches} discrepancies: thunes reconcile"),
+            (undetermined, _) => format!("no verdict yet: {undetermined}"),
+        };
+        Err(format!(
+            "❌ No new positions before a reconciliation since the start was clean, or overridden ({why})"
+        ))
     }
 }
 

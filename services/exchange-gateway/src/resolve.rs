@@ -13,7 +13,9 @@ use thunes_types::{ClientOrderId, ReasonCode, Symbol};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::config::Environment;
 use crate::domain::order::{OrderState, absence_is_proof};
+use crate::domain::reconcile::WipeSigns;
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::hear::order_event;
@@ -24,6 +26,11 @@ use crate::wire::{trade_fill, word_of_order};
 const FAST_ROUND: Duration = Duration::from_millis(250);
 const SLOW_ROUND: Duration = Duration::from_millis(1000);
 const FAST_ROUNDS: u32 = 6;
+/// A doubt that has lasted for so many rounds is asked about in every tenth only: it costs the exchange's request weight.
+const PATIENT_AFTER: u32 = 120;
+const PATIENT_EVERY: u32 = 10;
+/// Why an order stays in doubt although the exchange does not know it.
+const WIPED_MEANWHILE: &str = "the exchange does not know it, but the account was wiped after it was sent, so that proves nothing; an operator has to resolve it: thunes order resolve";
 /// Most trades of one order that are asked for at once; more are asked for in the next round.
 const TRADES_MAX: u32 = 1000;
 
@@ -36,6 +43,9 @@ pub(crate) async fn run_resolver(engine: Arc<Engine>, shutdown: CancellationToke
         for order in &open {
             let asked = rounds.entry(order.client_order_id.clone()).or_default();
             *asked += 1;
+            if *asked > PATIENT_AFTER && !asked.is_multiple_of(PATIENT_EVERY) {
+                continue;
+            }
             if let Err(error) = engine.ask_about(order).instrument(order.span("order.ask")).await {
                 tracing::debug!(client_order_id = %order.client_order_id, %error, "still in doubt");
             }
@@ -86,23 +96,36 @@ impl Engine {
             )
             .await;
         match answer.into_result() {
-            Ok(found) => {
-                let fills = self.missing_fills(order, &symbol, &found).await?;
-                self.hear(&order.client_order_id, &word_of_order(&found), &fills, None)
-                    .await?;
-                Ok(())
-            }
+            Ok(found) => self.take_over(order, &found).await,
             Err(CallError::Rejected(rejection)) if rejection.kind == ErrorKind::NoSuchOrder => {
                 let proven =
                     asked_at.is_some_and(|at| absence_is_proof(order.signed_timestamp_ms, order.recv_window_ms, at));
                 if proven && order.signed_timestamp_ms > 0 && order.state()?.is_unknown() {
-                    self.never_arrived(order).await
-                } else {
-                    Err(CallError::Rejected(rejection).into())
+                    if !self.wiped_since(order).await? {
+                        return self.never_arrived(order).await;
+                    }
+                    self.stays_in_doubt(order).await?;
                 }
+                Err(CallError::Rejected(rejection).into())
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Takes over what the exchange says of an order, with its fills.
+    ///
+    /// # Errors
+    /// When the fills cannot be read, or the journal cannot be written.
+    pub(crate) async fn take_over(
+        self: &Arc<Self>,
+        order: &OrderRow,
+        found: &thunes_binance::Order,
+    ) -> Result<(), GatewayError> {
+        let symbol = Symbol::parse(&order.symbol)?;
+        let fills = self.missing_fills(order, &symbol, found).await?;
+        self.hear(&order.client_order_id, &word_of_order(found), &fills, None)
+            .await?;
+        Ok(())
     }
 
     async fn missing_fills(
@@ -122,6 +145,70 @@ impl Engine {
         let trades = self.exchange.send(request).await.into_result()?;
         let fill = |trade| trade_fill(trade, &order.base_asset, &order.quote_asset, FillSource::Query);
         Ok(trades.iter().map(fill).collect())
+    }
+
+    /// Whether the account was wiped after this order was sent: then the exchange's "no such order" says nothing. An order
+    /// that it had before is the witness: while it knows that one, it has forgotten nothing since.
+    async fn wiped_since(&self, order: &OrderRow) -> Result<bool, GatewayError> {
+        if self.config.environment == Environment::Live {
+            return Ok(false);
+        }
+        let wiped_at_ms = self.reconciling.wiped_at_ms.load(Ordering::SeqCst);
+        if wiped_at_ms > 0 && order.created_at_ms <= wiped_at_ms {
+            return Ok(true);
+        }
+        let witness = store::witness_before(&self.database.pool, order.created_at_ms, wiped_at_ms).await?;
+        let Some(witness) = witness else { return Ok(false) };
+        // Asked twice: one answer may be a slip.
+        for _ in 0..2 {
+            if self.is_known_at_exchange(&witness).await? {
+                return Ok(false);
+            }
+        }
+        let signs = WipeSigns {
+            newest_vanished_ms: witness.updated_at_ms.max(wiped_at_ms + 1),
+            vanished_orders: vec![witness.client_order_id],
+            ..WipeSigns::default()
+        };
+        self.note_wipe(&signs).await?;
+        Ok(true)
+    }
+
+    async fn is_known_at_exchange(&self, order: &OrderRow) -> Result<bool, GatewayError> {
+        let symbol = Symbol::parse(&order.symbol)?;
+        let id = ClientOrderId::parse(&order.client_order_id)?;
+        let (timestamp_ms, recv_window_ms) = self.stamp()?;
+        let request = self
+            .exchange
+            .sign_query_order(&symbol, &id, timestamp_ms, recv_window_ms);
+        match self.exchange.send(request).await.into_result() {
+            Ok(_) => Ok(true),
+            Err(CallError::Rejected(rejection)) if rejection.kind == ErrorKind::NoSuchOrder => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says once, where the order is shown, why nobody but an operator can end this doubt.
+    async fn stays_in_doubt(&self, order: &OrderRow) -> Result<(), GatewayError> {
+        if order.reason == WIPED_MEANWHILE {
+            return Ok(());
+        }
+        let mut tx = begin_write(&self.database.pool).await?;
+        let Some(mut present) = store::find_order(&mut tx, &order.client_order_id).await? else {
+            return Ok(());
+        };
+        if present.state()? != OrderState::InDoubt || present.reason == WIPED_MEANWHILE {
+            return Ok(());
+        }
+        present.reason = WIPED_MEANWHILE.to_owned();
+        present.updated_at_ms = clock::now_ms();
+        store::update_order(&mut tx, &present).await?;
+        let event = order_event(&present, "ORDER_IN_DOUBT", &[]);
+        self.outbox.add(&mut tx, &event).await?;
+        tx.commit().await?;
+        tracing::error!(client_order_id = %present.client_order_id, "in doubt for good, since the account was wiped; an operator has to resolve it");
+        self.after_change(&present, false).await?;
+        Ok(())
     }
 
     async fn never_arrived(&self, order: &OrderRow) -> Result<(), GatewayError> {

@@ -18,6 +18,7 @@ use crate::grpc::GatewayGrpc;
 use crate::lease_client::{FACT_HALTED_EPOCH, hold_lease};
 use crate::market::{follow_clock, follow_prices};
 use crate::metrics::{Figures, show_metrics};
+use crate::reconciling::{Reconciling, reconcile_in_background};
 use crate::resolve::run_resolver;
 use crate::start::get_ready;
 use crate::store;
@@ -49,6 +50,7 @@ pub async fn serve(
         PositionServiceClient::new(connect(&config.position_url)?).max_decoding_message_size(16 * MESSAGE_BYTES_MAX);
     let audit = connect(&config.audit_url)?;
     let figures = Figures::load(&database).await?;
+    let reconciling = Reconciling::load(&database).await?;
     let engine = Engine::new(
         config,
         database,
@@ -58,6 +60,7 @@ pub async fn serve(
         risk,
         position,
         highest_halted_epoch,
+        reconciling,
     );
     // Before the first word to risk: what it hears must be the whole list.
     for order in store::live_orders(&engine.database.pool).await? {
@@ -74,6 +77,7 @@ pub async fn serve(
     tokio::spawn(hold_lease(Arc::clone(&engine), shutdown.clone()));
     tokio::spawn(deliver_fills(Arc::clone(&engine), shutdown.clone()));
     tokio::spawn(run_resolver(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(reconcile_in_background(Arc::clone(&engine), shutdown.clone()));
 
     let grpc = GatewayServiceServer::new(GatewayGrpc { engine }).max_decoding_message_size(MESSAGE_BYTES_MAX);
     thunes_rpc::serve(

@@ -24,7 +24,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Snapshots are taken again while trades come in between.
 const SNAPSHOT_TRIES: u32 = 10;
 /// The fact that holds the baseline, once it is recorded here and at position.
-const FACT_BASELINE: &str = "baseline";
+pub(crate) const FACT_BASELINE: &str = "baseline";
 
 /// Gets ready, trying again until it works or `shutdown`.
 pub(crate) async fn get_ready(engine: Arc<Engine>, shutdown: CancellationToken) {

@@ -54,11 +54,15 @@ pub(crate) async fn follow_stream(engine: Arc<Engine>, shutdown: CancellationTok
                 }
             }
             StreamEvent::BalanceUpdate(update) => {
-                tracing::warn!(asset = %update.asset, delta = %update.delta, "deposit, withdrawal or transfer; the next reconciliation will name it");
+                if let Err(error) = engine.hear_transfer(&update).await {
+                    engine.reconciling.stream_gap.store(true, Ordering::SeqCst);
+                    tracing::error!(%error, asset = %update.asset, delta = %update.delta, "a transfer could not be written; reconciliation will not be able to explain it");
+                }
             }
             StreamEvent::AccountPosition(_) => {}
             StreamEvent::Other(name) => tracing::debug!(name, "stream event without meaning here"),
             StreamEvent::Disconnected { why } => {
+                engine.reconciling.stream_gap.store(true, Ordering::SeqCst);
                 if engine.stream_connected.swap(false, Ordering::SeqCst) {
                     tracing::warn!(%why, "user data stream lost");
                 }

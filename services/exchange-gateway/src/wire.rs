@@ -329,5 +329,7 @@ pub(crate) fn order_to_wire(order: &OrderRow, fills: &[FillRow]) -> pb::Order {
         recv_window_ms: order.recv_window_ms,
         trace_id: order.trace_id.clone(),
         resolved_at_ms: order.resolved_at_ms,
+        resolved_by: order.resolved_by.clone(),
+        turned_up_at_ms: order.turned_up_at_ms,
     }
 }

@@ -1,7 +1,7 @@
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use thunes_proto::gateway::v1::{
     CancelAllOrdersRequest, CancelOrderRequest, GetOrderRequest, ListOrdersRequest, ListOrdersResponse, Order,
-    OrderState,
+    OrderState, ResolveOrderRequest, ResolvedOutcome,
 };
 use thunes_supervisor::embedded::Service;
 
@@ -21,6 +21,9 @@ pub struct OrdersArgs {
     /// Only orders in these states, joined by commas, such as NEW,IN_DOUBT.
     #[arg(long, value_name = "STATES", value_delimiter = ',', value_parser = parse_state)]
     state: Vec<OrderState>,
+    /// Only orders of which the exchange has not said what became of them, with their age and why.
+    #[arg(long, conflicts_with = "state")]
+    in_doubt: bool,
     /// How many at most.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
@@ -41,6 +44,29 @@ pub enum OrderCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Say what became of an order in doubt that the exchange cannot tell of any more.
+    Resolve(ResolveArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    #[arg(value_name = "CLIENT_ORDER_ID")]
+    id: String,
+    /// What became of it. A fill comes from the exchange only.
+    #[arg(long, value_enum)]
+    outcome: Outcome,
+    /// Why; goes to the audit trail.
+    #[arg(long)]
+    reason: String,
+    #[arg(long, value_name = "ID", default_value = "")]
+    request_id: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Outcome {
+    NeverArrived,
+    Canceled,
+    Expired,
 }
 
 #[derive(Debug, Args)]
@@ -68,12 +94,17 @@ fn parse_state(text: &str) -> Result<OrderState, String> {
 pub async fn list(args: OrdersArgs, context: &Context) -> anyhow::Result<u8> {
     let (mut gateway, url) = context.peers.gateway()?;
     let limit = args.limit as usize;
+    let states = if args.in_doubt {
+        vec![OrderState::InDoubt]
+    } else {
+        args.state.clone()
+    };
     let mut orders: Vec<Order> = Vec::new();
     let mut page_token = String::new();
     while orders.len() < limit {
         let request = ListOrdersRequest {
             symbol: args.symbol.clone(),
-            states: args.state.iter().map(|state| (*state).into()).collect(),
+            states: states.iter().map(|state| (*state).into()).collect(),
             page_size: i32::try_from((limit - orders.len()).min(PAGE_SIZE_MAX))?,
             page_token,
         };
@@ -89,8 +120,36 @@ pub async fn list(args: OrdersArgs, context: &Context) -> anyhow::Result<u8> {
         orders,
         next_page_token: page_token,
     };
-    context.out.result(&all, || table(&all))?;
+    context
+        .out
+        .result(&all, || if args.in_doubt { doubts(&all) } else { table(&all) })?;
     Ok(0)
+}
+
+fn doubts(all: &ListOrdersResponse) -> String {
+    if all.orders.is_empty() {
+        return "No order is in doubt\n".to_owned();
+    }
+    let mut table = Table::new(&[">AGE", "ORDER", "SYMBOL", "SIDE", ">ASKED", "WHY"]);
+    for order in &all.orders {
+        table.row([
+            show::age(order.created_at_ms),
+            order.client_order_id.clone(),
+            order.symbol.clone(),
+            show::side(order.side()).to_owned(),
+            show::asked_size(order),
+            order.reason.clone(),
+        ]);
+    }
+    format!("{}{}", table.render(), more(all))
+}
+
+fn more(all: &ListOrdersResponse) -> &'static str {
+    if all.next_page_token.is_empty() {
+        ""
+    } else {
+        "There are more; raise --limit.\n"
+    }
 }
 
 fn table(all: &ListOrdersResponse) -> String {
@@ -116,12 +175,7 @@ fn table(all: &ListOrdersResponse) -> String {
             order.reason_code.clone(),
         ]);
     }
-    let more = if all.next_page_token.is_empty() {
-        ""
-    } else {
-        "There are more; raise --limit.\n"
-    };
-    format!("{}{more}", table.render())
+    format!("{}{}", table.render(), more(all))
 }
 
 pub async fn run(command: OrderCommand, context: &Context) -> anyhow::Result<u8> {
@@ -140,6 +194,22 @@ pub async fn run(command: OrderCommand, context: &Context) -> anyhow::Result<u8>
                 CALL_WITHIN,
             );
             answer(gateway.cancel_order(request).await, SERVICE, &url, "CancelOrder")?.order
+        }
+        OrderCommand::Resolve(args) => {
+            let outcome = match args.outcome {
+                Outcome::NeverArrived => ResolvedOutcome::NeverArrived,
+                Outcome::Canceled => ResolvedOutcome::Canceled,
+                Outcome::Expired => ResolvedOutcome::Expired,
+            };
+            let request = ResolveOrderRequest {
+                client_order_id: args.id,
+                outcome: outcome.into(),
+                reason: args.reason,
+                request_id: args.request_id,
+            };
+            // The exchange is asked first.
+            let request = context.request(request, ACTIVATE_WITHIN);
+            answer(gateway.resolve_order(request).await, SERVICE, &url, "ResolveOrder")?.order
         }
     };
     let order = order.unwrap_or_default();

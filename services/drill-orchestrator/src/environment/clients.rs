@@ -189,7 +189,7 @@ impl Clients {
         let message = gateway::ReconcileRequest {
             repair,
             reason: reason.to_owned(),
-            request_id: String::new(),
+            ..Default::default()
         };
         let call = self.gateway.clone().reconcile(request(message, RECONCILE)).await;
         call.map(tonic::Response::into_inner)

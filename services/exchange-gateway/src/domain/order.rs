@@ -107,6 +107,8 @@ pub struct Belief {
     pub venue_order_id: String,
     pub executed_quantity: Decimal,
     pub executed_quote: Decimal,
+    /// The state is an operator's word: any word of the exchange goes above it.
+    pub by_operator: bool,
 }
 
 impl Belief {
@@ -114,7 +116,9 @@ impl Belief {
     /// ended order stays ended. Returns None when nothing changes.
     pub fn hear(&self, word: &ExchangeWord) -> Option<Belief> {
         let newer = word.executed_quantity >= self.executed_quantity;
-        let state = if self.state.is_accepted() && self.state.is_terminal() {
+        let state = if self.by_operator {
+            word.state
+        } else if self.state.is_accepted() && self.state.is_terminal() {
             self.state
         } else if word.state.is_terminal() || newer || self.state.is_unknown() {
             word.state
@@ -130,8 +134,16 @@ impl Belief {
             },
             executed_quantity: self.executed_quantity.max(word.executed_quantity),
             executed_quote: self.executed_quote.max(word.executed_quote),
+            by_operator: false,
         };
         (next != *self).then_some(next)
+    }
+
+    /// Whether the exchange's word shows that it was wrong to think that the order had ended so: it was said never to have
+    /// arrived, or an operator had said something else.
+    pub fn is_contradicted_by(&self, word: &ExchangeWord) -> bool {
+        let never = self.state == OrderState::NeverArrived && word.state.is_accepted();
+        never || (self.by_operator && word.state != self.state)
     }
 }
 
@@ -158,6 +170,7 @@ mod tests {
             venue_order_id: String::new(),
             executed_quantity: amount,
             executed_quote: amount,
+            by_operator: false,
         }
     }
 
@@ -183,6 +196,39 @@ mod tests {
             .hear(&word(OrderState::Filled, 5))
             .expect("news");
         assert_eq!((known.state, known.venue_order_id.as_str()), (OrderState::Filled, "7"));
+    }
+
+    #[test]
+    fn p4_the_exchanges_word_goes_above_an_operators() {
+        for said in [OrderState::Canceled, OrderState::Expired, OrderState::NeverArrived] {
+            let resolved = Belief {
+                by_operator: true,
+                ..belief(said, 0)
+            };
+            let filled = word(OrderState::Filled, 5);
+            assert!(resolved.is_contradicted_by(&filled), "{said:?}");
+            let known = resolved.hear(&filled).expect("news");
+            assert_eq!(
+                (known.state, known.by_operator),
+                (OrderState::Filled, false),
+                "{said:?}"
+            );
+            assert!(!known.is_contradicted_by(&filled));
+        }
+        let resolved = Belief {
+            by_operator: true,
+            ..belief(OrderState::Canceled, 0)
+        };
+        assert!(
+            !resolved.is_contradicted_by(&word(OrderState::Canceled, 0)),
+            "the same is no contradiction"
+        );
+        let by_itself = belief(OrderState::NeverArrived, 0);
+        assert!(by_itself.is_contradicted_by(&word(OrderState::New, 0)));
+        assert_eq!(
+            by_itself.hear(&word(OrderState::New, 0)).map(|b| b.state),
+            Some(OrderState::New)
+        );
     }
 
     proptest! {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use prost::Message;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use thunes_proto::types::v1::Fill;
@@ -63,6 +65,27 @@ pub(crate) async fn fill(
         .fetch_optional(&mut **tx)
         .await?;
     row.map(decode).transpose()
+}
+
+/// Those of these trades that the journal has, by id.
+pub(crate) async fn fills_by_ids(
+    pool: &SqlitePool,
+    symbol: &str,
+    trade_ids: &[i64],
+) -> Result<BTreeMap<i64, Fill>, StoreError> {
+    if trade_ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let asked = serde_json::to_string(trade_ids).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let rows: Vec<_> = sqlx::query_as(
+        "SELECT id, body, delivered_revision FROM fills WHERE symbol = ? AND trade_id IN (SELECT value FROM json_each(?))",
+    )
+    .bind(symbol)
+    .bind(asked)
+    .fetch_all(pool)
+    .await?;
+    let read = |row| decode(row).map(|row| (row.fill.trade_id, row.fill));
+    rows.into_iter().map(read).collect()
 }
 
 pub(crate) async fn fills_of_order(pool: &SqlitePool, client_order_id: &str) -> Result<Vec<FillRow>, StoreError> {

@@ -37,6 +37,10 @@ pub(crate) struct OrderRow {
     pub trace_id: String,
     /// Of its submission; empty in rows of older versions.
     pub traceparent: String,
+    /// Who resolved it by hand; empty when the exchange's word, or nobody's, made it what it is.
+    pub resolved_by: String,
+    /// When the exchange told of it after it had been thought to have ended otherwise; 0 when it did not.
+    pub turned_up_at_ms: i64,
 }
 
 pub(super) fn stored_decimal(what: &str, text: &str) -> Result<Decimal, StoreError> {
@@ -69,6 +73,7 @@ impl OrderRow {
             venue_order_id: self.venue_order_id.clone(),
             executed_quantity: stored_decimal("executed_quantity", &self.executed_quantity)?,
             executed_quote: stored_decimal("executed_quote", &self.executed_quote)?,
+            by_operator: !self.resolved_by.is_empty(),
         })
     }
 
@@ -77,6 +82,9 @@ impl OrderRow {
         self.venue_order_id.clone_from(&belief.venue_order_id);
         self.executed_quantity = belief.executed_quantity.to_string();
         self.executed_quote = belief.executed_quote.to_string();
+        if !belief.by_operator {
+            self.resolved_by.clear();
+        }
     }
 
     /// Base that it can still trade; zero for an order given in quote.
@@ -95,20 +103,6 @@ pub(crate) async fn find_order(
         .bind(client_order_id)
         .fetch_optional(connection)
         .await?)
-}
-
-pub(crate) async fn order_by_venue_id(
-    pool: &SqlitePool,
-    symbol: &str,
-    venue_order_id: &str,
-) -> Result<Option<OrderRow>, StoreError> {
-    Ok(
-        sqlx::query_as("SELECT * FROM orders WHERE symbol = ? AND venue_order_id = ?")
-            .bind(symbol)
-            .bind(venue_order_id)
-            .fetch_optional(pool)
-            .await?,
-    )
 }
 
 pub(crate) async fn insert_order(tx: &mut Transaction<'_, Sqlite>, o: &OrderRow) -> Result<(), StoreError> {
@@ -157,7 +151,8 @@ pub(crate) async fn insert_order(tx: &mut Transaction<'_, Sqlite>, o: &OrderRow)
 pub(crate) async fn update_order(tx: &mut Transaction<'_, Sqlite>, o: &OrderRow) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE orders SET state = ?, reason = ?, reason_code = ?, venue_order_id = ?, executed_quantity = ?, \
-         executed_quote = ?, signed_timestamp_ms = ?, updated_at_ms = ?, resolved_at_ms = ?, fills_missing = ? WHERE client_order_id = ?",
+         executed_quote = ?, signed_timestamp_ms = ?, updated_at_ms = ?, resolved_at_ms = ?, fills_missing = ?, \
+         resolved_by = ?, turned_up_at_ms = ? WHERE client_order_id = ?",
     )
     .bind(&o.state)
     .bind(&o.reason)
@@ -169,6 +164,8 @@ pub(crate) async fn update_order(tx: &mut Transaction<'_, Sqlite>, o: &OrderRow)
     .bind(o.updated_at_ms)
     .bind(o.resolved_at_ms)
     .bind(o.fills_missing)
+    .bind(&o.resolved_by)
+    .bind(o.turned_up_at_ms)
     .bind(&o.client_order_id)
     .execute(&mut **tx)
     .await?;
