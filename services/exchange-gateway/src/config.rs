@@ -295,7 +295,7 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> Result<GatewayConfig, String> {
         let settings = pairs.iter().fold(Settings::default(), |settings, (key, value)| {
-            settings.with(&format!("gateway.exchange.{key}"), value)
+            settings.with(&format!("gateway.exchange.{key}"), *value)
         });
         let read = GatewayConfig::read(&settings).map(|(config, _)| config);
         read.map_err(|faults| format!("{} {}", faults.faults[0].key, faults.faults[0].rule))

@@ -1,6 +1,7 @@
 //! Whatever our filters let through, the exchange's accept; what they deny, it refuses.
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use thunes_binance::{OrderShape, Outcome, Rejection, Side, TimeInForce};
 use thunes_runtime::clock;
