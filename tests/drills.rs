@@ -260,7 +260,8 @@ fn p3_a_risk_that_forgets_the_switch_on_restart_fails_the_drill_by_name() {
 
 #[test]
 fn p5_a_position_that_loses_fills_fails_the_drill_by_name() {
-    let healthy = ["t3.audit_intact", "t3.no_order_sent_twice", "t3.restarted"];
+    // A gateway that was killed does not open on a book that lacks fills: the kills after it strike nothing in flight.
+    let healthy = ["t3.audit_intact", "t3.no_order_sent_twice", "t3.clean_logs"];
     canary(
         "crash-recovery",
         "position:position.record.lose_fill=break",

@@ -342,6 +342,7 @@ async fn a_request_id_means_one_reconciliation() {
             repair,
             reason: "why".into(),
             request_id: "r".into(),
+            ..Default::default()
         };
         cluster
             .calls

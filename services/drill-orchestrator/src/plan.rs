@@ -41,7 +41,8 @@ pub(crate) fn environment_plan(plan: &RunPlan) -> Plan {
     let mut environment = Plan::isolated(&plan.program, &plan.data_dir, plan.seed);
     environment.config_file.clone_from(&plan.config_file);
     environment.fault_proxy = true;
-    environment
+    // A drill judges what the services do: nothing may mend a lost fill before it was looked at.
+    environment.setting(Service::ExchangeGateway, "gateway.reconcile.auto_adopt", "false")
 }
 
 /// Adds the damage that was asked for.

@@ -62,12 +62,14 @@ impl Held {
     }
 }
 
+/// Base and quote asset.
+type Assets = (String, String);
+
 /// The book as position has it.
 pub(super) struct Book {
     pub revision: i64,
     pub positions: BTreeMap<String, BookPosition>,
-    /// Base and quote asset of each symbol.
-    pub assets: BTreeMap<String, (String, String)>,
+    pub assets: BTreeMap<String, Assets>,
 }
 
 pub(super) fn count(n: usize) -> i64 {
@@ -201,8 +203,8 @@ impl Engine {
     }
 
     /// The symbols of the settings and those of the book, with their assets.
-    fn symbols_of(&self, book: &Book) -> Result<Vec<(Symbol, (String, String))>, GatewayError> {
-        let mut all: BTreeMap<Symbol, (String, String)> = BTreeMap::new();
+    fn symbols_of(&self, book: &Book) -> Result<Vec<(Symbol, Assets)>, GatewayError> {
+        let mut all: BTreeMap<Symbol, Assets> = BTreeMap::new();
         for (name, assets) in &book.assets {
             all.insert(Symbol::parse(name)?, assets.clone());
         }
@@ -234,7 +236,7 @@ impl Engine {
     async fn read_symbol(
         self: &Arc<Self>,
         symbol: &Symbol,
-        assets: &(String, String),
+        assets: &Assets,
         cursor: i64,
         unknown: &[(String, String, Side)],
     ) -> Result<SymbolOutcome, GatewayError> {
@@ -269,7 +271,7 @@ impl Engine {
     pub(super) async fn exchange_trades(
         &self,
         symbol: &Symbol,
-        assets: &(String, String),
+        assets: &Assets,
         from: i64,
     ) -> Result<Vec<TradeFact>, GatewayError> {
         let mut trades = Vec::new();

@@ -44,7 +44,10 @@ pub(super) fn compare_open_orders(s: &Snapshot, out: &mut Comparison) {
                     .why(why)
                     .mended_by(repair, text),
             );
-        } else if !exchange.contains(order.client_order_id.as_str()) && !(order.denied && out.wipe.is_some()) {
+            continue;
+        }
+        let wiped_away = order.denied && out.wipe.is_some();
+        if !wiped_away && !exchange.contains(order.client_order_id.as_str()) {
             out.push(
                 found(Class::PhantomOrder, Some(order), None)
                     .why("the exchange does not have it open any more; its end has not reached the journal")
