@@ -1,9 +1,10 @@
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thunes_binance::{BinanceClient, TimeEstimate, TimeSync};
 use thunes_proto::position::v1::position_service_client::PositionServiceClient;
+use thunes_proto::risk::v1::Stop;
 use thunes_proto::risk::v1::risk_service_client::RiskServiceClient;
 use thunes_rpc::Client;
 use thunes_runtime::clock;
@@ -14,8 +15,11 @@ use tokio::sync::{Notify, watch};
 use crate::config::GatewayConfig;
 use crate::domain::fence::Gate;
 use crate::domain::filters::SymbolRules;
+use crate::domain::stop_plan::MarketLot;
 use crate::error::GatewayError;
+use crate::health::Health;
 use crate::metrics::Figures;
+use crate::stopping::HaltOrder;
 use crate::store::OrderRow;
 
 /// The gateway without its wires.
@@ -34,6 +38,7 @@ pub(crate) struct Engine {
     gate_changes: watch::Sender<u64>,
     time: Mutex<TimeSync>,
     rules: Mutex<HashMap<String, SymbolRules>>,
+    market_lots: Mutex<HashMap<String, MarketLot>>,
     prices: Mutex<HashMap<String, (Decimal, i64)>>,
     /// Orders that have not ended, or whose fills position does not have: what risk must keep reserved.
     live: Mutex<HashMap<String, OrderRow>>,
@@ -48,6 +53,13 @@ pub(crate) struct Engine {
     pub doubts_waiting: Notify,
     /// The highest halted epoch that is on this gateway's disk.
     pub persisted_epoch: AtomicI64,
+    pub health: Health,
+    /// Every halt that holds, as risk told last; None before its first word, and while another gateway has the account.
+    halts: watch::Sender<Option<Vec<HaltOrder>>>,
+    /// How far each halt is carried out, by its epoch.
+    stops: Mutex<BTreeMap<i64, Stop>>,
+    /// Counts the news of those.
+    pub stop_news: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -79,6 +91,7 @@ impl Engine {
             gate_changes: watch::Sender::new(0),
             time: Mutex::new(TimeSync::new()),
             rules: Mutex::new(HashMap::new()),
+            market_lots: Mutex::new(HashMap::new()),
             prices: Mutex::new(HashMap::new()),
             live: Mutex::new(HashMap::new()),
             turns: Mutex::new(HashMap::new()),
@@ -88,6 +101,10 @@ impl Engine {
             fills_waiting: Notify::new(),
             doubts_waiting: Notify::new(),
             persisted_epoch: AtomicI64::new(highest_halted_epoch),
+            health: Health::new(),
+            halts: watch::Sender::new(None),
+            stops: Mutex::new(BTreeMap::new()),
+            stop_news: AtomicU64::new(0),
         })
     }
 
@@ -133,6 +150,32 @@ impl Engine {
 
     pub(crate) fn set_rules(&self, rules: HashMap<String, SymbolRules>) {
         *lock(&self.rules) = rules;
+    }
+
+    /// The exchange's bounds for a market order; none where it has none.
+    pub(crate) fn market_lot(&self, symbol: &str) -> MarketLot {
+        lock(&self.market_lots).get(symbol).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn set_market_lots(&self, lots: HashMap<String, MarketLot>) {
+        *lock(&self.market_lots) = lots;
+    }
+
+    /// Risk told which halts hold; None when they are not for this gateway to carry out.
+    pub(crate) fn set_halts(&self, halts: Option<Vec<HaltOrder>>) {
+        self.halts.send_if_modified(|known| {
+            let news = *known != halts;
+            *known = halts;
+            news
+        });
+    }
+
+    pub(crate) fn watch_halts(&self) -> watch::Receiver<Option<Vec<HaltOrder>>> {
+        self.halts.subscribe()
+    }
+
+    pub(crate) fn with_stops<T>(&self, use_them: impl FnOnce(&mut BTreeMap<i64, Stop>) -> T) -> T {
+        use_them(&mut lock(&self.stops))
     }
 
     pub(crate) fn last_price(&self, symbol: &str) -> Option<Decimal> {

@@ -2,11 +2,13 @@
 
 mod cancel;
 mod config;
+mod denial;
 mod domain;
 mod engine;
 mod error;
 mod fill_delivery;
 mod grpc;
+mod health;
 mod hear;
 mod lease_client;
 mod market;
@@ -17,6 +19,7 @@ mod reconciling;
 mod resolve;
 mod service;
 mod start;
+mod stopping;
 mod store;
 mod submit;
 mod user_stream;

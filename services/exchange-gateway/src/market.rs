@@ -11,6 +11,7 @@ use thunes_runtime::clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::filters::SymbolRules;
+use crate::domain::stop_plan::MarketLot;
 use crate::engine::Engine;
 use crate::error::GatewayError;
 
@@ -61,6 +62,9 @@ impl Engine {
     pub(crate) async fn read_clock(&self) -> Result<(), GatewayError> {
         let reading = self.exchange.server_time().await.into_result()?;
         self.time(|time| time.record(reading.sample()));
+        if let Some(estimate) = self.time_estimate() {
+            self.health.clock_read(estimate);
+        }
         Ok(())
     }
 
@@ -81,6 +85,16 @@ impl Engine {
             }
         }
         self.set_rules(rules);
+        let lots = info.symbols.iter().filter_map(|symbol| {
+            let lot = symbol.market_lot_size()?;
+            let lot = MarketLot {
+                quantity_min: lot.min_quantity,
+                quantity_max: lot.max_quantity,
+                quantity_step: lot.step_size,
+            };
+            Some((symbol.symbol.clone(), lot))
+        });
+        self.set_market_lots(lots.collect());
         Ok(())
     }
 

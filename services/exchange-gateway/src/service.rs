@@ -20,6 +20,7 @@ use crate::market::{follow_clock, follow_prices};
 use crate::metrics::{Figures, show_metrics};
 use crate::resolve::run_resolver;
 use crate::start::get_ready;
+use crate::stopping::run_stops;
 use crate::store;
 use crate::user_stream::follow_stream;
 
@@ -74,6 +75,7 @@ pub async fn serve(
     tokio::spawn(hold_lease(Arc::clone(&engine), shutdown.clone()));
     tokio::spawn(deliver_fills(Arc::clone(&engine), shutdown.clone()));
     tokio::spawn(run_resolver(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(run_stops(Arc::clone(&engine), shutdown.clone()));
 
     let grpc = GatewayServiceServer::new(GatewayGrpc { engine }).max_decoding_message_size(MESSAGE_BYTES_MAX);
     thunes_rpc::serve(

@@ -3,17 +3,22 @@
 mod alerts;
 mod answers;
 mod config;
+mod deactivating;
 mod domain;
 mod engine;
 mod error;
+mod fencing;
 mod grpc;
 mod lease_stream;
 mod limit_changes;
 mod metrics;
+mod recording;
 mod service;
+mod stops;
 mod store;
 mod switching;
 mod tasks;
+mod triggering;
 
 pub use config::{RiskConfig, TelegramConfig};
 pub use domain::limits::Limits;

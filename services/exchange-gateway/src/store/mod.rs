@@ -3,6 +3,7 @@
 mod facts;
 mod fills;
 mod orders;
+mod stops;
 
 pub(crate) use facts::{add_to_holding, fact, holding, moves_holdings, set_fact, set_holding, set_holding_cursor};
 pub(crate) use fills::{
@@ -11,4 +12,8 @@ pub(crate) use fills::{
 };
 pub(crate) use orders::{
     OrderRow, find_order, insert_order, list_orders, live_orders, order_by_venue_id, remaining_sells, update_order,
+};
+pub(crate) use stops::{
+    add_stop_order, confirm_stop_order, fills_after, insert_stop, open_orders, orders_with_prefix, set_stop_state,
+    stop_orders, stop_state, stops_under_way,
 };

@@ -247,7 +247,7 @@ async fn activations(
     for _ in 0..count {
         let request = ActivateKillSwitchRequest {
             reason: "measurement".into(),
-            request_id: String::new(),
+            ..Default::default()
         };
         let begun = Instant::now();
         let answer = risk
@@ -260,7 +260,7 @@ async fn activations(
         }
         let request = DeactivateKillSwitchRequest {
             reason: "measurement".into(),
-            request_id: String::new(),
+            ..Default::default()
         };
         risk.deactivate_kill_switch(deadline(request, CALL_LIMIT)).await?;
         wait_until_open(gateway).await?;
