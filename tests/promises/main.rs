@@ -1,8 +1,11 @@
 //! The promises of THUNES, each attacked over real processes: SIGKILL and SIGSTOP at random and at chosen moments, an
 //! exchange that answers late, twice or never. A test is named after the promise that it tries to break.
 
+mod p1_each_trigger;
 mod p1_fence;
+mod p1_levels;
 mod p1_schedules;
+mod p1_scopes;
 mod p1_triggers;
 mod p2_unknown_means_no;
 mod p3_full_disk;

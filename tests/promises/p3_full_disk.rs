@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use thunes_proto::gateway::v1::OrderState;
+use thunes_proto::risk::v1::{KillSwitchLevel, StopState};
 use thunes_runtime::clock;
 use thunes_supervisor::embedded::Service;
-use thunes_testkit::{Cluster, Seed, buy, until, until_ok};
+use thunes_testkit::{Cluster, Seed, buy, limit_buy, of_symbol, until, until_ok};
 use tokio::process::Command;
 
 use crate::THUNES;
 
-/// Runs risk so that a write beyond its file size limit is an error to it, as on a full disk, and no signal.
-async fn restart_with_errors_for_a_full_disk(cluster: &Cluster) {
-    cluster.kill(Service::Risk).await;
-    cluster.target(Service::Risk).change_spec(|spec| {
+/// Runs a service so that a write beyond its file size limit is an error to it, as on a full disk, and no signal.
+async fn restart_with_errors_for_a_full_disk(cluster: &Cluster, service: Service) {
+    cluster.kill(service).await;
+    cluster.target(service).change_spec(|spec| {
         let mut args = vec![
             "-c".into(),
             "trap '' XFSZ; exec \"$0\" \"$@\"".into(),
@@ -23,12 +24,12 @@ async fn restart_with_errors_for_a_full_disk(cluster: &Cluster) {
         spec.args = args;
         spec.program = "/bin/sh".into();
     });
-    cluster.restart(Service::Risk).await;
+    cluster.restart(service).await;
 }
 
-/// From now on files of risk may not grow beyond so many bytes.
-async fn limit_files(cluster: &Cluster, bytes: &str) {
-    let pid = cluster.target(Service::Risk).pid().expect("it runs").to_string();
+/// From now on its files may not grow beyond so many bytes.
+async fn limit_files(cluster: &Cluster, service: Service, bytes: &str) {
+    let pid = cluster.target(service).pid().expect("it runs").to_string();
     let set = Command::new("prlimit")
         .args(["--pid", &pid, &format!("--fsize={bytes}:unlimited")])
         .status()
@@ -48,7 +49,7 @@ async fn p3_activation_takes_hold_on_a_full_disk_and_says_what_is_not_recorded()
         return;
     }
     let cluster = Cluster::start(THUNES, seed.number).await;
-    restart_with_errors_for_a_full_disk(&cluster).await;
+    restart_with_errors_for_a_full_disk(&cluster, Service::Risk).await;
     cluster.until_opening().await;
     assert_eq!(
         cluster.calls.order_now(buy("before", "BTCUSDT", "12")).await.state(),
@@ -56,7 +57,7 @@ async fn p3_activation_takes_hold_on_a_full_disk_and_says_what_is_not_recorded()
     );
 
     // The gateway's disk works: it can vouch for what risk cannot write.
-    limit_files(&cluster, "0").await;
+    limit_files(&cluster, Service::Risk, "0").await;
     let asked = clock::instant();
     let answer = cluster.calls.activate("the disk is full", "").await.expect("answered");
     assert!(answer.active && answer.changed, "{answer:?}");
@@ -76,7 +77,7 @@ async fn p3_activation_takes_hold_on_a_full_disk_and_says_what_is_not_recorded()
     );
 
     // There is room again: what was not recorded is recorded, by itself.
-    limit_files(&cluster, "unlimited").await;
+    limit_files(&cluster, Service::Risk, "unlimited").await;
     until_ok("the activation is written", Duration::from_secs(10), async || {
         let status = cluster.calls.risk_status().await.map_err(|s| s.to_string())?;
         if status.kill_switch_durable {
@@ -115,10 +116,16 @@ async fn p3_what_no_disk_took_is_called_not_durable() {
         return;
     }
     let cluster = Cluster::start(THUNES, seed.number).await;
-    restart_with_errors_for_a_full_disk(&cluster).await;
+    restart_with_errors_for_a_full_disk(&cluster, Service::Risk).await;
     cluster.until_opening().await;
     cluster.target(Service::ExchangeGateway).pause().await.expect("paused");
-    limit_files(&cluster, "0").await;
+    limit_files(&cluster, Service::Risk, "0").await;
+    let scoped = cluster
+        .calls
+        .halt(of_symbol("ETHUSDT"), KillSwitchLevel::HaltNew)
+        .await
+        .expect("answered");
+    assert!(scoped.active && !scoped.durable, "no disk has it: {scoped:?}");
     let answer = cluster.calls.activate("the disk is full", "").await.expect("answered");
     assert!(answer.active && !answer.durable, "no disk has it: {answer:?}");
     cluster
@@ -128,4 +135,66 @@ async fn p3_what_no_disk_took_is_called_not_durable() {
         .expect("resumed");
     let denied = cluster.calls.order_now(buy("denied", "BTCUSDT", "12")).await;
     assert_eq!(denied.state(), OrderState::Denied, "it holds all the same: {denied:?}");
+}
+
+// Canceling does not wait for the gateway's disk; what it did is confirmed and written when there is room again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p3_orders_are_canceled_while_the_gateways_disk_is_full() {
+    let seed = Seed::of("p3_orders_are_canceled_while_the_gateways_disk_is_full");
+    if Command::new("prlimit").arg("--version").output().await.is_err() {
+        println!("skipped: there is no prlimit (util-linux)");
+        return;
+    }
+    let cluster = Cluster::start_with(THUNES, seed.number, |plan| {
+        plan.setting(Service::Risk, "risk.stop_wait_ms", "0")
+    })
+    .await;
+    restart_with_errors_for_a_full_disk(&cluster, Service::ExchangeGateway).await;
+    cluster.until_opening().await;
+    let rests = cluster
+        .calls
+        .order_now(limit_buy("rests", "BTCUSDT", "0.001", "59000"))
+        .await;
+    assert_eq!(rests.state(), OrderState::New, "{rests:?}");
+    limit_files(&cluster, Service::ExchangeGateway, "0").await;
+    let halt = cluster
+        .calls
+        .halt(None, KillSwitchLevel::CancelOrders)
+        .await
+        .expect("answered");
+    until_ok(
+        "the order is gone at the exchange",
+        Duration::from_secs(10),
+        async || {
+            let ledger = cluster.sim.ledger().await;
+            let status = ledger.order("rests").map(|order| order.status.clone());
+            if status.as_deref() == Some("CANCELED") {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        },
+    )
+    .await;
+    let stop = async || {
+        let status = cluster.calls.risk_status().await.map_err(|s| s.to_string())?;
+        let halted = status.halts.into_iter().find(|held| held.epoch == halt.epoch);
+        halted.and_then(|held| held.stop).ok_or_else(|| "no stop".to_owned())
+    };
+    let told = stop().await.expect("risk tells");
+    assert_eq!(
+        told.state(),
+        StopState::Running,
+        "nothing of it is in the journal: {told:?}"
+    );
+    limit_files(&cluster, Service::ExchangeGateway, "unlimited").await;
+    until_ok("it is confirmed", Duration::from_secs(20), async || {
+        let told = stop().await?;
+        if told.state() == StopState::Done {
+            Ok(())
+        } else {
+            Err(format!("{told:?}"))
+        }
+    })
+    .await;
 }

@@ -4,6 +4,7 @@ mod args;
 mod call;
 mod commands;
 mod failure;
+mod halts;
 mod output;
 mod peers;
 mod services;

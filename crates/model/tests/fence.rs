@@ -32,6 +32,11 @@ fn p1_no_schedule_of_turning_it_on_and_off_breaks_the_fence() {
 }
 
 #[test]
+fn p1_no_schedule_of_halting_one_symbol_breaks_the_fence() {
+    check("one symbol", FenceModel::one_symbol(Flaw::None));
+}
+
+#[test]
 fn p1_no_schedule_with_a_restart_of_risk_breaks_the_fence() {
     check("restart of risk", FenceModel::restart_of_risk(Flaw::None));
 }
@@ -51,6 +56,7 @@ fn p1_each_rule_left_out_is_found() {
         Flaw::NoReceiveWindow,
     ] {
         finds(FenceModel::one_gateway(flaw), flaw);
+        finds(FenceModel::one_symbol(flaw), flaw);
     }
     finds(
         FenceModel::restart_of_risk(Flaw::RestartForgetsHolder),

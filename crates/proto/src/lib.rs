@@ -1,5 +1,9 @@
 //! The API as Rust: messages, clients and servers generated from `proto/`, and the descriptors for reflection.
 
+mod halts;
+
+pub use halts::{level_from_wire, level_to_wire, scope_from_wire, scope_to_wire};
+
 /// Every message and service, encoded as a `FileDescriptorSet`; what reflection serves.
 pub const FILE_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

@@ -70,6 +70,7 @@ impl Calls {
         let request = risk::ActivateKillSwitchRequest {
             reason: reason.to_owned(),
             request_id: request_id.to_owned(),
+            ..Default::default()
         };
         let request = deadline(request, SWITCH);
         Ok(self.risk.clone().activate_kill_switch(request).await?.into_inner())
@@ -83,6 +84,7 @@ impl Calls {
         let request = risk::DeactivateKillSwitchRequest {
             reason: reason.to_owned(),
             request_id: request_id.to_owned(),
+            ..Default::default()
         };
         let request = deadline(request, SWITCH);
         Ok(self.risk.clone().deactivate_kill_switch(request).await?.into_inner())

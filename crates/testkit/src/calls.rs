@@ -62,6 +62,32 @@ pub fn limit_buy(client_order_id: &str, symbol: &str, quantity: &str, price: &st
     }
 }
 
+/// A limit order that sells `quantity` of the base asset when its price comes.
+pub fn limit_sell(client_order_id: &str, symbol: &str, quantity: &str, price: &str) -> gateway::SubmitOrderRequest {
+    gateway::SubmitOrderRequest {
+        side: Side::Sell.into(),
+        ..limit_buy(client_order_id, symbol, quantity, price)
+    }
+}
+
+/// The scope of one symbol.
+pub fn of_symbol(symbol: &str) -> Option<risk::Scope> {
+    let symbol = symbol.to_owned();
+    Some(risk::Scope {
+        symbol,
+        ..Default::default()
+    })
+}
+
+/// The scope of one strategy.
+pub fn of_strategy(strategy_id: &str) -> Option<risk::Scope> {
+    let strategy_id = strategy_id.to_owned();
+    Some(risk::Scope {
+        strategy_id,
+        ..Default::default()
+    })
+}
+
 impl Calls {
     /// # Panics
     /// When an address is malformed.
@@ -77,7 +103,11 @@ impl Calls {
 
     pub async fn activate(&self, reason: &str, request_id: &str) -> Result<risk::ActivateKillSwitchResponse, Status> {
         let (reason, request_id) = (reason.to_owned(), request_id.to_owned());
-        let request = risk::ActivateKillSwitchRequest { reason, request_id };
+        let request = risk::ActivateKillSwitchRequest {
+            reason,
+            request_id,
+            ..Default::default()
+        };
         Ok(self
             .risk
             .clone()
@@ -92,13 +122,52 @@ impl Calls {
         request_id: &str,
     ) -> Result<risk::DeactivateKillSwitchResponse, Status> {
         let (reason, request_id) = (reason.to_owned(), request_id.to_owned());
-        let request = risk::DeactivateKillSwitchRequest { reason, request_id };
+        let request = risk::DeactivateKillSwitchRequest {
+            reason,
+            request_id,
+            ..Default::default()
+        };
         Ok(self
             .risk
             .clone()
             .deactivate_kill_switch(deadline(request, SWITCH))
             .await?
             .into_inner())
+    }
+
+    /// Halts a scope at a level.
+    pub async fn halt(
+        &self,
+        scope: Option<risk::Scope>,
+        level: risk::KillSwitchLevel,
+    ) -> Result<risk::ActivateKillSwitchResponse, Status> {
+        let request = risk::ActivateKillSwitchRequest {
+            reason: "a test halts".to_owned(),
+            level: level.into(),
+            scope,
+            ..Default::default()
+        };
+        let answer = self
+            .risk
+            .clone()
+            .activate_kill_switch(deadline(request, SWITCH))
+            .await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Ends the halt of a scope.
+    pub async fn lift(&self, scope: Option<risk::Scope>) -> Result<risk::DeactivateKillSwitchResponse, Status> {
+        let request = risk::DeactivateKillSwitchRequest {
+            reason: "a test goes on".to_owned(),
+            scope,
+            ..Default::default()
+        };
+        let answer = self
+            .risk
+            .clone()
+            .deactivate_kill_switch(deadline(request, SWITCH))
+            .await?;
+        Ok(answer.into_inner())
     }
 
     pub async fn risk_status(&self) -> Result<risk::GetRiskStatusResponse, Status> {

@@ -16,7 +16,7 @@ mod trail;
 mod truth;
 mod wait;
 
-pub use calls::{Calls, buy, limit_buy, sell};
+pub use calls::{Calls, buy, limit_buy, limit_sell, of_strategy, of_symbol, sell};
 pub use cluster::{Cluster, roomy};
 pub use command::{Said, thunes};
 pub use flow::{Flow, Sent};

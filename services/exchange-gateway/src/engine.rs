@@ -1,9 +1,10 @@
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thunes_binance::{BinanceClient, TimeEstimate, TimeSync};
 use thunes_proto::position::v1::position_service_client::PositionServiceClient;
+use thunes_proto::risk::v1::Stop;
 use thunes_proto::risk::v1::risk_service_client::RiskServiceClient;
 use thunes_rpc::Client;
 use thunes_runtime::clock;
@@ -15,8 +16,10 @@ use crate::config::GatewayConfig;
 use crate::domain::fence::Gate;
 use crate::domain::filters::SymbolRules;
 use crate::error::GatewayError;
+use crate::health::Health;
 use crate::metrics::Figures;
 use crate::reconciling::Reconciling;
+use crate::stopping::HaltOrder;
 use crate::store::OrderRow;
 
 /// The gateway without its wires.
@@ -52,6 +55,13 @@ pub(crate) struct Engine {
     /// The highest halted epoch that is on this gateway's disk.
     pub persisted_epoch: AtomicI64,
     pub reconciling: Reconciling,
+    pub health: Health,
+    /// Every halt that holds, as risk told last; None before its first word, and while another gateway has the account.
+    halts: watch::Sender<Option<Vec<HaltOrder>>>,
+    /// How far each halt is carried out, by its epoch.
+    stops: Mutex<BTreeMap<i64, Stop>>,
+    /// Counts the news of those.
+    pub stop_news: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,6 +105,10 @@ impl Engine {
             doubts_waiting: Notify::new(),
             persisted_epoch: AtomicI64::new(highest_halted_epoch),
             reconciling,
+            health: Health::new(),
+            halts: watch::Sender::new(None),
+            stops: Mutex::new(BTreeMap::new()),
+            stop_news: AtomicU64::new(0),
         })
     }
 
@@ -140,6 +154,23 @@ impl Engine {
 
     pub(crate) fn set_rules(&self, rules: HashMap<String, SymbolRules>) {
         *lock(&self.rules) = rules;
+    }
+
+    /// Risk told which halts hold; None when they are not for this gateway to carry out.
+    pub(crate) fn set_halts(&self, halts: Option<Vec<HaltOrder>>) {
+        self.halts.send_if_modified(|known| {
+            let news = *known != halts;
+            *known = halts;
+            news
+        });
+    }
+
+    pub(crate) fn watch_halts(&self) -> watch::Receiver<Option<Vec<HaltOrder>>> {
+        self.halts.subscribe()
+    }
+
+    pub(crate) fn with_stops<T>(&self, use_them: impl FnOnce(&mut BTreeMap<i64, Stop>) -> T) -> T {
+        use_them(&mut lock(&self.stops))
     }
 
     pub(crate) fn last_price(&self, symbol: &str) -> Option<Decimal> {

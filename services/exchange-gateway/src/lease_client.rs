@@ -9,7 +9,7 @@ use thunes_proto::risk::v1::{HoldLeaseRequest, HoldLeaseResponse, LiveOrder, Mar
 use thunes_proto::types::v1 as types;
 use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint};
-use thunes_types::ReasonCode;
+use thunes_types::{ReasonCode, Scope};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::domain::fence::Lease;
 use crate::domain::order::Side;
 use crate::engine::Engine;
 use crate::error::GatewayError;
+use crate::stopping::HaltOrder;
 use crate::store;
 
 /// Three renewals to a lease of a second: two may get lost.
@@ -68,11 +69,38 @@ struct Session {
     renew_seq: i64,
     /// Renewal to the boot time before it was sent: the lease counts from there.
     asked: HashMap<i64, i64>,
-    /// The epoch whose halt was confirmed, and whether with it being on disk.
-    confirmed: (i64, bool),
+    /// What was said last.
+    said: Word,
     /// The epoch that is being written.
     persisting: i64,
     next_ask: tokio::time::Instant,
+}
+
+/// What risk must hear at once when it changes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Word {
+    /// The epoch whose halt of everything can be confirmed; 0 when none can.
+    confirmed_epoch: i64,
+    /// Those of halts of one symbol or strategy.
+    confirmed_halts: Vec<i64>,
+    /// The highest halted epoch that is on disk.
+    persisted_epoch: i64,
+    /// How often a stop has made news.
+    stop_news: u64,
+}
+
+impl Engine {
+    fn word(&self) -> Word {
+        let now = clock::boot_ms();
+        let (confirmed_epoch, confirmed_halts) =
+            self.gate(|gate| (gate.confirmable(now).unwrap_or(0), gate.confirmable_scoped(now)));
+        Word {
+            confirmed_epoch,
+            confirmed_halts,
+            persisted_epoch: self.persisted_epoch.load(Ordering::SeqCst),
+            stop_news: self.stop_news.load(Ordering::SeqCst),
+        }
+    }
 }
 
 async fn hold_once(engine: &Arc<Engine>) -> Result<(), Status> {
@@ -82,7 +110,7 @@ async fn hold_once(engine: &Arc<Engine>) -> Result<(), Status> {
         out,
         renew_seq: 0,
         asked: HashMap::new(),
-        confirmed: (0, false),
+        said: Word::default(),
         persisting: 0,
         next_ask: tokio::time::Instant::now(),
     };
@@ -134,15 +162,9 @@ impl Session {
         }
         // Read before anything is sent: risk can only grant later than this.
         self.asked.insert(self.renew_seq, now);
-        let confirmable = self.engine.with_gate(|gate| {
-            gate.forget_dead(now);
-            gate.confirmable(now)
-        });
-        let confirmed_epoch = confirmable.unwrap_or(0);
-        let persisted = confirmed_epoch > 0 && self.engine.persisted_epoch.load(Ordering::SeqCst) >= confirmed_epoch;
-        if confirmed_epoch > 0 {
-            self.confirmed = (confirmed_epoch, persisted);
-        }
+        self.engine.with_gate(|gate| gate.forget_dead(now));
+        self.said = self.engine.word();
+        let confirmed_epoch = self.said.confirmed_epoch;
         let request = HoldLeaseRequest {
             gateway_id: self.engine.config.id.clone(),
             account: self.engine.config.account.clone(),
@@ -150,7 +172,11 @@ impl Session {
             renew_seq: self.renew_seq,
             highest_halted_epoch: self.engine.gate(|gate| gate.highest_halted_epoch()),
             confirmed_epoch,
-            confirmed_persisted: persisted,
+            confirmed_persisted: confirmed_epoch > 0 && self.said.persisted_epoch >= confirmed_epoch,
+            confirmed_halts: self.said.confirmed_halts.clone(),
+            persisted_epoch: self.said.persisted_epoch,
+            stops: self.engine.stops_for_risk(),
+            health: Some(self.engine.health_for_risk()),
             live_orders: self.engine.live_orders_for_risk(),
             prices: self.engine.prices_for_risk(),
             live_orders_complete: true,
@@ -162,25 +188,53 @@ impl Session {
             .map_err(|_| Status::cancelled("the stream ended"))
     }
 
-    /// Says at once that the gate is closed and quiet, if that is so and was not said.
+    /// Says at once that the gate is closed and quiet, or how far a stop is, if that was not said.
     async fn confirm(&mut self) -> Result<(), Status> {
-        let confirmable = self.engine.gate(|gate| gate.confirmable(clock::boot_ms()));
-        let persisted = |epoch: i64| self.engine.persisted_epoch.load(Ordering::SeqCst) >= epoch;
-        match confirmable {
-            Some(epoch) if self.confirmed != (epoch, persisted(epoch)) => self.ask().await,
-            Some(_) | None => Ok(()),
+        if self.engine.word() == self.said {
+            Ok(())
+        } else {
+            self.ask().await
         }
+    }
+
+    /// Takes over which halts hold: the gate closes before anything else happens.
+    fn take_over_halts(&mut self, answer: &HoldLeaseResponse) -> Result<(), Status> {
+        let read = answer.halts.iter().map(HaltOrder::read).collect::<Result<Vec<_>, _>>();
+        // Unknown means no: without a lease nothing opens until risk is understood again.
+        let halts =
+            read.map_err(|error| Status::internal(format!("risk names a halt that cannot be read: {error}")))?;
+        let scoped = halts.iter().filter(|halt| halt.scope != Scope::All);
+        let scoped: Vec<_> = scoped.map(|halt| (halt.scope.clone(), halt.epoch)).collect();
+        let news = self.engine.with_gate(|gate| gate.told(answer.epoch, scoped));
+        if news {
+            let scopes: Vec<_> = halts.iter().map(|halt| halt.scope.to_string()).collect();
+            tracing::warn!(
+                epoch = answer.epoch,
+                halted = scopes.join(", "),
+                "the halts of symbols and strategies changed"
+            );
+        }
+        if answer.kill_switch_active || !halts.is_empty() {
+            // The disk is asked on the side: a hung one does not delay the word.
+            self.persist(answer.epoch);
+        }
+        // Who does not hold the account carries nothing out. A push does not say who holds it; the next answer does.
+        match (answer.renew_seq, answer.refused_reason_code.is_empty()) {
+            (0, _) => {}
+            (_, true) => self.engine.set_halts(Some(halts)),
+            (_, false) => self.engine.set_halts(None),
+        }
+        Ok(())
     }
 
     async fn take_over(&mut self, answer: HoldLeaseResponse) -> Result<(), Status> {
         let asked_boot_ms = self.asked.remove(&answer.renew_seq);
+        self.take_over_halts(&answer)?;
         if answer.kill_switch_active {
             let news = self.engine.with_gate(|gate| gate.halt(answer.epoch));
             if news {
                 tracing::warn!(epoch = answer.epoch, "kill-switch active: the gate is closed");
             }
-            // The disk is asked on the side: a hung one does not delay the word.
-            self.persist(answer.epoch);
             return self.confirm().await;
         }
         if let Some(code) = ReasonCode::parse(&answer.refused_reason_code) {
@@ -248,6 +302,7 @@ impl Engine {
                 remaining_notional: order.notional.clone(),
                 client_order_id: order.client_order_id,
                 symbol: order.symbol,
+                strategy_id: order.strategy_id,
                 state: order.state,
             }
         };

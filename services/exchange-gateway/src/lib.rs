@@ -4,6 +4,7 @@
 mod against_sim;
 mod cancel;
 mod config;
+mod denial;
 /// The decisions, for benchmarks and for the model that checks the fence. No interface for anybody else.
 #[doc(hidden)]
 pub mod domain;
@@ -11,6 +12,7 @@ mod engine;
 mod error;
 mod fill_delivery;
 mod grpc;
+mod health;
 mod hear;
 mod lease_client;
 mod market;
@@ -23,6 +25,7 @@ mod resolve_by_hand;
 mod service;
 mod stages;
 mod start;
+mod stopping;
 mod store;
 mod submit;
 mod transfers;

@@ -66,6 +66,9 @@ impl Engine {
     pub(crate) async fn read_clock(&self) -> Result<(), GatewayError> {
         let reading = self.exchange.server_time().await.into_result()?;
         self.time(|time| time.record(reading.sample()));
+        if let Some(estimate) = self.time_estimate() {
+            self.health.clock_read(estimate);
+        }
         Ok(())
     }
 

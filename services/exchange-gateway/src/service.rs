@@ -21,6 +21,7 @@ use crate::metrics::{Figures, show_metrics};
 use crate::reconciling::{Reconciling, reconcile_in_background};
 use crate::resolve::run_resolver;
 use crate::start::get_ready;
+use crate::stopping::run_stops;
 use crate::store;
 use crate::user_stream::follow_stream;
 
@@ -78,6 +79,7 @@ pub async fn serve(
     tokio::spawn(deliver_fills(Arc::clone(&engine), shutdown.clone()));
     tokio::spawn(run_resolver(Arc::clone(&engine), shutdown.clone()));
     tokio::spawn(reconcile_in_background(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(run_stops(Arc::clone(&engine), shutdown.clone()));
 
     let grpc = GatewayServiceServer::new(GatewayGrpc { engine }).max_decoding_message_size(MESSAGE_BYTES_MAX);
     thunes_rpc::serve(

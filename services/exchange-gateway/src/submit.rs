@@ -9,10 +9,11 @@ use thunes_proto::risk::v1::{AuthorizeOrderRequest, AuthorizeOrderResponse, Sett
 use thunes_rpc::{deadline, reason_of};
 use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint};
-use thunes_types::{FieldError, ReasonCode, TEXT_KILL_SWITCH_DENIED, checked_add};
+use thunes_types::{FieldError, ReasonCode, checked_add};
 use tracing::Instrument;
 
-use crate::domain::fence::Approval;
+use crate::denial::{Denial, closed_text};
+use crate::domain::fence::{Approval, Subject};
 use crate::domain::filters::{Surroundings, SymbolRules};
 use crate::domain::holdings::closable;
 use crate::domain::order::{OrderState, Side};
@@ -35,10 +36,13 @@ struct Passed {
     signed: thunes_binance::SignedRequest<NewOrderAnswer>,
 }
 
-/// Why an order goes no further.
-struct Denial {
-    code: ReasonCode,
-    text: String,
+/// What came of waiting for a lease that an approval can pass under.
+#[derive(PartialEq, Eq)]
+enum Lease {
+    /// The lease is of a newer epoch.
+    Outdated,
+    /// It has come, or not in time.
+    Unknown,
 }
 
 impl Engine {
@@ -90,12 +94,24 @@ impl Engine {
             return self.deny(order, denial, false).await;
         }
         let authorized = timed(Stage::Authorize, self.authorize(&wish, &planned, &mut order)).await;
-        let approval = match authorized {
+        let mut approval = match authorized {
             Ok(approval) => approval,
             Err(denial) => return self.deny(order, denial, false).await,
         };
         if let Err(denial) = timed(Stage::Intent, self.write_intent(&mut order)).await? {
             return self.deny(order, denial, true).await;
+        }
+        if let Some(first) = &approval
+            && self.wait_for_lease(first).await == Lease::Outdated
+        {
+            // A halt of another scope came in between: risk is asked once more, not the caller.
+            approval = match self.authorize(&wish, &planned, &mut order).await {
+                Ok(approval) => approval,
+                Err(denial) => return self.withdraw(order, denial).await,
+            };
+            if let Some(second) = &approval {
+                let _ = self.wait_for_lease(second).await;
+            }
         }
         let passed = match self.pass_fence(&wish, &planned, &mut order, approval.as_ref()).await {
             Ok(passed) => passed,
@@ -280,9 +296,6 @@ impl Engine {
         order: &mut OrderRow,
         approval: Option<&Approval>,
     ) -> Result<Passed, Denial> {
-        if let (Side::Buy, Some(approval)) = (wish.side, approval) {
-            self.wait_for_lease(approval).await;
-        }
         let new_order = NewOrder {
             symbol: wish.symbol.clone(),
             side: exchange_side(wish.side),
@@ -304,14 +317,15 @@ impl Engine {
                     text: closed_text(ReasonCode::ApprovalStale),
                 });
             };
-            let id = order.client_order_id.as_str();
+            let subject = Subject {
+                client_order_id: &order.client_order_id,
+                symbol: &order.symbol,
+                strategy_id: &order.strategy_id,
+            };
             let uncertainty_ms = Some(estimate.uncertainty_ms());
             let admitted =
-                self.with_gate(|gate| gate.admit(id, now_boot_ms, approval, uncertainty_ms, self.config.fence));
-            admitted.map_err(|code| Denial {
-                code,
-                text: closed_text(code),
-            })?;
+                self.with_gate(|gate| gate.admit(subject, now_boot_ms, approval, uncertainty_ms, self.config.fence));
+            admitted.map_err(|code| self.closed_for(subject, code))?;
         }
         order.signed_timestamp_ms = estimate.exchange_ms(now_boot_us);
         let signed = self
@@ -320,17 +334,22 @@ impl Engine {
         Ok(Passed { signed })
     }
 
-    async fn wait_for_lease(&self, approval: &Approval) {
+    async fn wait_for_lease(&self, approval: &Approval) -> Lease {
         let mut changes = self.watch_gate();
         let wait = async {
-            while !self.gate(|gate| gate.matches(approval, clock::boot_ms())) {
-                if changes.changed().await.is_err() {
-                    return;
+            loop {
+                if self.gate(|gate| gate.is_outdated(approval)) {
+                    return Lease::Outdated;
+                }
+                if self.gate(|gate| gate.matches(approval, clock::boot_ms())) || changes.changed().await.is_err() {
+                    return Lease::Unknown;
                 }
             }
         };
         // Whether it came in time is the fence's business.
-        let _ = tokio::time::timeout(LEASE_PATIENCE, wait).await;
+        tokio::time::timeout(LEASE_PATIENCE, wait)
+            .await
+            .unwrap_or(Lease::Unknown)
     }
 
     /// Writes down what came of sending. Whatever is not clear is doubt, and the exchange is asked.
@@ -342,6 +361,7 @@ impl Engine {
         let id = order.client_order_id.clone();
         match outcome {
             Outcome::Answer(answer) => {
+                self.health.answered(&id);
                 let fills = answer_fills(&answer)?;
                 let heard = self
                     .hear(&id, &word_of_answer(&answer), &fills, Some(order.signed_timestamp_ms))
@@ -426,6 +446,9 @@ impl Engine {
         event_type: &str,
         denial: Denial,
     ) -> Result<OrderRow, GatewayError> {
+        if state == OrderState::Rejected {
+            self.health.rejected();
+        }
         let mut tx = begin_write(&self.database.pool).await?;
         order.state = state.as_str().to_owned();
         order.reason = denial.text;
@@ -515,20 +538,5 @@ fn judged(answer: &AuthorizeOrderResponse, side: Side, asked_boot_ms: i64) -> Re
             risk_incarnation: answer.incarnation.clone(),
             expires_at_boot_ms: asked_boot_ms + answer.expires_in_ms,
         })),
-    }
-}
-
-fn closed_text(code: ReasonCode) -> String {
-    match code {
-        ReasonCode::KillSwitchActive => TEXT_KILL_SWITCH_DENIED.to_owned(),
-        ReasonCode::RiskUnreachable => "❌ Risk is unreachable; no new positions without it".into(),
-        ReasonCode::LeaseExpired => "❌ The lease from risk has run out; no new positions without one".into(),
-        ReasonCode::ClockUncertain => "❌ The exchange's clock is too uncertain for an opening order".into(),
-        ReasonCode::AccountHeldByAnotherGateway => {
-            "❌ Another gateway holds the account, or its orders may still be on the way".into()
-        }
-        other => {
-            format!("❌ Risk's approval does not count any more ({other}); submit again under a new client_order_id")
-        }
     }
 }

@@ -37,6 +37,7 @@ pub(crate) async fn follow_stream(engine: Arc<Engine>, shutdown: CancellationTok
             StreamEvent::Connected => {}
             StreamEvent::Subscribed { .. } => {
                 engine.stream_connected.store(true, Ordering::SeqCst);
+                engine.health.stream_connected();
                 tracing::info!("user data stream subscribed");
                 let catching_up = Arc::clone(&engine);
                 tokio::spawn(async move {
@@ -48,6 +49,7 @@ pub(crate) async fn follow_stream(engine: Arc<Engine>, shutdown: CancellationTok
                 });
             }
             StreamEvent::ExecutionReport(report) => {
+                engine.health.stream_told(report.order_client_id());
                 if let Err(error) = engine.hear_report(&report).await {
                     tracing::error!(%error, venue_order_id = report.venue_order_id, "an execution report could not be written; asking for it later");
                     engine.mark_fills_missing(report.order_client_id());
@@ -63,6 +65,7 @@ pub(crate) async fn follow_stream(engine: Arc<Engine>, shutdown: CancellationTok
             StreamEvent::Other(name) => tracing::debug!(name, "stream event without meaning here"),
             StreamEvent::Disconnected { why } => {
                 engine.reconciling.stream_gap.store(true, Ordering::SeqCst);
+                engine.health.stream_lost();
                 if engine.stream_connected.swap(false, Ordering::SeqCst) {
                     tracing::warn!(%why, "user data stream lost");
                 }

@@ -1,11 +1,13 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
 use thunes_runtime::{ConfigFaults, KeyDoc, ListenAddress, Reader, Settings};
-use thunes_types::{Decimal, Symbol, parse_positive};
+use thunes_types::{Decimal, HaltLevel, Symbol, parse_non_negative, parse_positive};
 
 use crate::Limits;
 use crate::domain::leases::LeaseRules;
+use crate::domain::triggers::{Trigger, TriggerLevels};
 
 /// Settings of the risk service (`[risk]`).
 #[derive(Debug, Clone)]
@@ -18,8 +20,30 @@ pub struct RiskConfig {
     pub(crate) lease: LeaseRules,
     pub approval_ttl_ms: i64,
     pub positions_stale_ms: i64,
+    /// How long the answer to an activation waits for orders to be canceled and positions to be sold.
+    pub stop_wait_ms: i64,
     pub limits: Limits,
+    pub(crate) triggers: TriggerRules,
     pub telegram: TelegramConfig,
+}
+
+/// What activates the switch by itself (`[risk.triggers]`).
+#[derive(Debug, Clone)]
+pub(crate) struct TriggerRules {
+    /// Without an entry the trigger is off.
+    thresholds: BTreeMap<Trigger, Decimal>,
+    levels: TriggerLevels,
+}
+
+impl TriggerRules {
+    /// None: off. That of the daily loss is a limit, which can be changed while running.
+    pub(crate) fn threshold(&self, trigger: Trigger) -> Option<Decimal> {
+        self.thresholds.get(&trigger).copied()
+    }
+
+    pub(crate) fn level(&self, trigger: Trigger) -> HaltLevel {
+        self.levels.get(&trigger).copied().unwrap_or(HaltLevel::HaltNew)
+    }
 }
 
 /// Where alerts go (`[risk.telegram]`).
@@ -77,7 +101,14 @@ impl RiskConfig {
                 500..=60_000,
                 "opening is denied when the book is older",
             ),
+            stop_wait_ms: r.integer(
+                "stop_wait_ms",
+                5000,
+                0..=20_000,
+                "how long the answer to an activation that cancels or flattens waits for the exchange's confirmation, once the fence is closed",
+            ),
             limits: read_limits(&mut r),
+            triggers: read_triggers(&mut r),
             telegram: TelegramConfig {
                 token: r
                     .secret("telegram.token", "", "the bot's token; without it no alerts are sent")
@@ -164,6 +195,87 @@ fn read_limits(r: &mut Reader<'_>) -> Limits {
             "orders that look alike within this time are duplicates; 0 turns the check off",
         ),
     }
+}
+
+fn read_triggers(r: &mut Reader<'_>) -> TriggerRules {
+    let amount = |text: &str| parse_non_negative("amount", text).map_err(|e| e.rule);
+    let drawdown = r.parsed(
+        "triggers.drawdown_max",
+        "1000",
+        "quote; the kill-switch is activated when the day's P&L is this far below its best of the day; 0: never",
+        amount,
+    );
+    let unexplained = r.parsed(
+        "triggers.reconciliation_unexplained_max",
+        "10",
+        "quote; activated when a reconciliation leaves this much unexplained; 0: never",
+        amount,
+    );
+    let mut thresholds = BTreeMap::from([(Trigger::Drawdown, drawdown), (Trigger::Reconciliation, unexplained)]);
+    let mut whole = |trigger, key, default, doc| {
+        let value = r.integer(key, default, 0..=1_000_000_000, doc);
+        thresholds.insert(trigger, Decimal::from(value));
+    };
+    whole(
+        Trigger::OrderRate,
+        "triggers.order_rate_max",
+        100_000,
+        "orders; activated when this many are asked for within a minute, approved or not; 0: never",
+    );
+    whole(
+        Trigger::RejectRate,
+        "triggers.reject_rate_max",
+        100,
+        "orders; activated when the exchange rejects this many within a minute; 0: never",
+    );
+    whole(
+        Trigger::AccountStream,
+        "triggers.account_stream_silent_max_ms",
+        120_000,
+        "activated when the exchange's stream of our own orders is gone or silent for this long while trading; 0: never",
+    );
+    whole(
+        Trigger::MarketData,
+        "triggers.market_data_age_max_ms",
+        120_000,
+        "activated when the newest price of a symbol that is held is this old; 0: never",
+    );
+    whole(
+        Trigger::ClockOffset,
+        "triggers.clock_offset_change_max_ms",
+        1000,
+        "activated when the exchange's clock moves this far against ours within a minute; 0: never",
+    );
+    whole(
+        Trigger::ClockUncertainty,
+        "triggers.clock_uncertainty_max_ms",
+        1000,
+        "activated when the exchange's clock is this uncertain; 0: never",
+    );
+    thresholds.retain(|_, threshold| !threshold.is_zero());
+    TriggerRules {
+        thresholds,
+        levels: read_trigger_levels(r),
+    }
+}
+
+fn read_trigger_levels(r: &mut Reader<'_>) -> TriggerLevels {
+    const DOC: &str = "how far this trigger goes: halt, cancel or flatten";
+    let mut level = |trigger, key: &str| {
+        let parse = |text: &str| HaltLevel::parse(text).ok_or_else(|| "halt, cancel or flatten".to_owned());
+        (trigger, r.parsed(key, "halt", DOC, parse))
+    };
+    TriggerLevels::from([
+        level(Trigger::DailyLoss, "triggers.daily_loss_level"),
+        level(Trigger::Drawdown, "triggers.drawdown_level"),
+        level(Trigger::OrderRate, "triggers.order_rate_level"),
+        level(Trigger::RejectRate, "triggers.reject_rate_level"),
+        level(Trigger::Reconciliation, "triggers.reconciliation_level"),
+        level(Trigger::AccountStream, "triggers.account_stream_level"),
+        level(Trigger::MarketData, "triggers.market_data_level"),
+        level(Trigger::ClockOffset, "triggers.clock_offset_level"),
+        level(Trigger::ClockUncertainty, "triggers.clock_uncertainty_level"),
+    ])
 }
 
 fn parse_amount(text: &str) -> Result<Decimal, String> {

@@ -3,22 +3,25 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use thunes_runtime::clock;
 use thunes_store::{Database, Outbox};
-use thunes_types::{Decimal, MoneyError};
+use thunes_types::{Decimal, MinuteRate, MoneyError};
 use tokio::sync::{Notify, watch};
 
 use crate::alerts::Alerts;
 use crate::answers::Answers;
 use crate::config::RiskConfig;
 use crate::domain::decide::{Book, Decision, Facts, Recent, Side, Trade, decide};
+use crate::domain::halts::Halts;
 use crate::domain::leases::Leases;
 use crate::domain::limits::Limits;
 use crate::domain::reservations::{Reservation, Reservations};
-use crate::domain::switch::Switch;
+use crate::domain::triggers::Triggers;
+use crate::stops::Stops;
+use crate::triggering::Healths;
 
 /// Everything that decisions stand on; held only for the moment of a decision, never across an await.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub switch: Switch,
+    pub halts: Halts,
     pub limits: Limits,
     pub leases: Leases,
     pub reservations: Reservations,
@@ -26,13 +29,19 @@ pub(crate) struct State {
     /// Account and symbol to last price and when it was heard, UTC: no account's gateway speaks for another's.
     pub prices: HashMap<(String, String), (Decimal, i64)>,
     pub recent: Recent,
+    /// Orders that gateways asked for, approved or not.
+    pub asked: MinuteRate,
     /// What each account's gateway last said of its live orders.
     pub live: HashMap<String, Vec<thunes_proto::risk::v1::LiveOrder>>,
     /// Counts every wish to activate, also those that found the switch active: a deactivation that one of them came
     /// into does not take effect.
     pub activations: u64,
-    /// The newest epoch whose change is on disk with its event.
-    pub recorded_epoch: i64,
+    /// How far the gateways are with canceling and selling.
+    pub stops: Stops,
+    pub health: Healths,
+    pub triggers: Triggers,
+    /// When this run began, UTC.
+    pub started_at_ms: i64,
 }
 
 /// The risk service without its wires.
@@ -48,7 +57,7 @@ pub(crate) struct Engine {
     state: Mutex<State>,
     /// Changes with every change that watchers or waiting activations care about.
     changes: watch::Sender<i64>,
-    /// Deactivations and the writing of activations, one after the other.
+    /// Deactivations and the writing of activations, one after the other, whatever their scope.
     pub switch_writer: tokio::sync::Mutex<()>,
     /// Takeovers of accounts, one after the other, so that disk and memory name the same holder.
     pub takeover: tokio::sync::Mutex<()>,
@@ -101,7 +110,7 @@ impl Engine {
     pub(crate) fn judge(&self, trade: &Trade) -> Result<(Decision, i64), MoneyError> {
         let state = self.state();
         let decision = judge(&state, None, trade, clock::boot_ms(), self.config.positions_stale_ms)?;
-        Ok((decision, state.switch.epoch))
+        Ok((decision, state.halts.epoch()))
     }
 
     /// Decides on an order and reserves what it may add. An order that holds a reservation already is judged again but
@@ -117,9 +126,10 @@ impl Engine {
     ) -> Result<(Decision, i64), MoneyError> {
         let now = clock::boot_ms();
         let mut state = self.state();
+        state.asked.record(now);
         let own = state.reservations.take(client_order_id);
         let judged = judge(&state, Some(account), trade, now, self.config.positions_stale_ms);
-        let epoch = state.switch.epoch;
+        let epoch = state.halts.epoch();
         let approved = judged.as_ref().is_ok_and(|decision| decision.approved);
         if approved {
             let State {
@@ -172,7 +182,10 @@ fn judge(
     positions_stale_ms: i64,
 ) -> Result<Decision, MoneyError> {
     let facts = Facts {
-        switch_active: state.switch.active,
+        halted: state
+            .halts
+            .halting(&trade.symbol, &trade.strategy_id)
+            .map(|halt| &halt.scope),
         limits: &state.limits,
         book: &state.book,
         positions_stale_ms,

@@ -21,6 +21,8 @@ use crate::domain::limits::Limits as DomainLimits;
 use crate::engine::Engine;
 use crate::error::RiskError;
 use crate::lease_stream::hold_lease;
+use crate::stops::halts_to_wire;
+use crate::triggering::triggers_to_wire;
 
 /// Answers that wait for a slow gateway or watcher; then the stream ends.
 const STREAM_QUEUE_MAX: usize = 64;
@@ -239,7 +241,7 @@ impl Engine {
         };
         let (now_boot, now) = (clock::boot_ms(), clock::now_ms());
         let state = self.state();
-        let switch = &state.switch;
+        let (all, quiet) = (state.halts.all(), state.halts.quiet());
         let heard = state.book.heard_at_boot_ms;
         let gateways = state.leases.all().map(|(account, holder)| {
             let live = state.live.get(account);
@@ -259,15 +261,15 @@ impl Engine {
             at_ms: *at_ms,
         });
         Ok(GetRiskStatusResponse {
-            kill_switch_active: switch.active,
-            epoch: switch.epoch,
+            kill_switch_active: all.is_some(),
+            epoch: state.halts.epoch(),
             daily_pnl: state.book.daily_pnl.map_or_else(String::new, |pnl| pnl.to_string()),
             open_positions: count(state.book.open.len()),
             limits: Some(limits_to_wire(&state.limits)),
-            kill_switch_reason: switch.reason.clone(),
-            kill_switch_changed_at_ms: switch.changed_at_ms,
-            kill_switch_durable: switch.durable,
-            kill_switch_actor: switch.actor.clone(),
+            kill_switch_reason: all.map_or(&quiet.reason, |halt| &halt.author.reason).clone(),
+            kill_switch_changed_at_ms: all.map_or(quiet.changed_at_ms, |halt| halt.author.at_ms),
+            kill_switch_durable: all.is_none_or(|halt| halt.durable),
+            kill_switch_actor: all.map_or(&quiet.actor, |halt| &halt.author.actor).clone(),
             gateways: gateways.collect(),
             reservations: count(state.reservations.len()),
             reserved_notional: state.reservations.notional()?.to_string(),
@@ -277,6 +279,8 @@ impl Engine {
             alerts: Some(self.alerts.status()),
             audit_outbox: outbox,
             prices: prices.collect(),
+            halts: halts_to_wire(&state),
+            triggers: triggers_to_wire(&state, &self.config.triggers),
         })
     }
 }

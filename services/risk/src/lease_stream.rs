@@ -1,24 +1,30 @@
 //! The gateways' leases, over their streams.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use thunes_proto::risk::v1::{HoldLeaseRequest, HoldLeaseResponse};
+use thunes_proto::risk::v1::{HaltOrder, HoldLeaseRequest, HoldLeaseResponse};
+use thunes_proto::{level_to_wire, scope_to_wire};
 use thunes_runtime::clock;
 use thunes_store::failpoint;
 use thunes_types::{FieldError, ReasonCode, Symbol, parse_non_negative, parse_positive};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
+use crate::domain::halts::{Halts, SCOPED_MAX};
 use crate::domain::leases::Claim;
 use crate::domain::reservations::LiveExposure;
 use crate::engine::Engine;
 use crate::error::{FieldErrors, RiskError};
+use crate::stops::learn_stops;
 use crate::store;
 
 /// Most live orders in one message.
 const LIVE_ORDERS_MAX: usize = 10_000;
 /// A gateway may know newer epochs than a risk that lost its state, but no switch was turned that often meanwhile.
 const EPOCH_LEAD_MAX: i64 = 1_000_000;
+/// Everything, and each scope by itself.
+const HALTS_MAX: usize = SCOPED_MAX + 1;
 /// Most prices in one message.
 const PRICES_MAX: usize = 5_000;
 
@@ -29,7 +35,7 @@ pub(crate) async fn hold_lease(
     out: mpsc::Sender<Result<HoldLeaseResponse, Status>>,
 ) {
     let mut changes = engine.watch_changes();
-    let mut seen_epoch = engine.state().switch.epoch;
+    let mut seen_epoch = engine.state().halts.epoch();
     let mut introduced: Option<(String, String, String)> = None;
     loop {
         let answer = tokio::select! {
@@ -44,11 +50,11 @@ pub(crate) async fn hold_lease(
                 if changed.is_err() {
                     break;
                 }
-                let switch = engine.state().switch.clone();
-                if switch.epoch == seen_epoch {
+                let epoch = engine.state().halts.epoch();
+                if epoch == seen_epoch {
                     continue;
                 }
-                seen_epoch = switch.epoch;
+                seen_epoch = epoch;
                 Ok(engine.no_lease(0, None))
             }
         };
@@ -70,8 +76,9 @@ impl Engine {
         let state = self.state();
         HoldLeaseResponse {
             renew_seq,
-            epoch: state.switch.epoch,
-            kill_switch_active: state.switch.active,
+            epoch: state.halts.epoch(),
+            kill_switch_active: state.halts.all().is_some(),
+            halts: halt_orders(&state.halts),
             lease_ms: 0,
             incarnation: self.incarnation.clone(),
             refused_reason_code: refused.map_or_else(String::new, |code| code.to_string()),
@@ -80,7 +87,7 @@ impl Engine {
 
     /// Takes over what the gateway says and gives it a lease, if it may have one.
     async fn renew(self: &Arc<Self>, message: HoldLeaseRequest) -> Result<HoldLeaseResponse, RiskError> {
-        let live = check_message(&message, self.config.lease.grace_ms(), self.state().switch.epoch)?;
+        let live = check_message(&message, self.config.lease.grace_ms(), self.state().halts.epoch())?;
         self.learn(&message);
         let (account, gateway_id, incarnation) = (&message.account, &message.gateway_id, &message.incarnation);
         let claim = {
@@ -124,14 +131,15 @@ impl Engine {
             let mut state = self.state();
             let learnt =
                 state
-                    .switch
+                    .halts
                     .learn_halted_epoch(message.highest_halted_epoch, &message.gateway_id, clock::now_ms());
             state.activations += u64::from(learnt);
             learnt
         };
         if learnt {
-            let switch = self.state().switch.clone();
-            self.announce_activation(&switch);
+            if let Some(halt) = self.state().halts.all().cloned() {
+                self.announce_activation(&halt);
+            }
             self.unsaved.notify_one();
             self.changed();
         }
@@ -147,7 +155,13 @@ impl Engine {
                 .reconcile(&message.account, live, now, approval_grace_ms);
             state.live.insert(message.account.clone(), message.live_orders.clone());
         }
-        let (active, epoch) = (state.switch.active, state.switch.epoch);
+        let (active, epoch) = (state.halts.all().is_some(), state.halts.epoch());
+        let halts = halt_orders(&state.halts);
+        let held: BTreeSet<i64> = halts.iter().map(|halt| halt.epoch).collect();
+        if let Some(health) = &message.health {
+            state.health.insert(message.account.clone(), (health.clone(), now));
+        }
+        let stops_moved = learn_stops(&mut state, &message.account, &message.stops);
         let lease_ms = if active { 0 } else { self.config.lease.lease_ms };
         for price in &message.prices {
             if let Ok(value) = parse_positive("prices.price", &price.price) {
@@ -165,18 +179,26 @@ impl Engine {
             return self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway));
         };
         holder.connected = true;
-        let newly_persisted = message.confirmed_persisted && confirmed_epoch > holder.persisted_epoch;
-        let confirmed = confirmed_epoch > holder.confirmed_epoch || newly_persisted;
+        let by_confirmation = if message.confirmed_persisted {
+            confirmed_epoch
+        } else {
+            0
+        };
+        let persisted_epoch = message.persisted_epoch.min(epoch).max(by_confirmation);
+        let confirmed_halts: BTreeSet<i64> = message.confirmed_halts.iter().copied().collect();
+        let confirmed_halts: BTreeSet<i64> = confirmed_halts.intersection(&held).copied().collect();
+        let confirmed = confirmed_epoch > holder.confirmed_epoch
+            || persisted_epoch > holder.persisted_epoch
+            || confirmed_halts != holder.confirmed_halts;
         holder.confirmed_epoch = holder.confirmed_epoch.max(confirmed_epoch);
-        if newly_persisted {
-            holder.persisted_epoch = confirmed_epoch;
-        }
+        holder.persisted_epoch = holder.persisted_epoch.max(persisted_epoch);
+        holder.confirmed_halts = confirmed_halts;
         if lease_ms > 0 {
             // Counted from now, after the gateway began to count: risk never believes a lease over too early.
-            holder.lease_end_boot_ms = holder.lease_end_boot_ms.max(now + lease_ms);
+            holder.grant(epoch, now + lease_ms);
         }
         drop(state);
-        if confirmed {
+        if confirmed || stops_moved {
             self.changed();
         }
         HoldLeaseResponse {
@@ -186,8 +208,18 @@ impl Engine {
             lease_ms,
             incarnation: self.incarnation.clone(),
             refused_reason_code: String::new(),
+            halts,
         }
     }
+}
+
+fn halt_orders(halts: &Halts) -> Vec<HaltOrder> {
+    let order = |halt: &crate::domain::halts::Halt| HaltOrder {
+        scope: scope_to_wire(&halt.scope),
+        level: level_to_wire(halt.level),
+        epoch: halt.epoch,
+    };
+    halts.held().map(order).collect()
 }
 
 fn check_message(
@@ -219,9 +251,22 @@ fn check_message(
             "at most 5000",
         ));
     }
+    for (field, count) in [
+        ("confirmed_halts", message.confirmed_halts.len()),
+        ("stops", message.stops.len()),
+    ] {
+        if count > HALTS_MAX {
+            faults.push(FieldError::new(
+                field,
+                &count.to_string(),
+                format!("at most {HALTS_MAX}"),
+            ));
+        }
+    }
     for (field, epoch) in [
         ("highest_halted_epoch", message.highest_halted_epoch),
         ("confirmed_epoch", message.confirmed_epoch),
+        ("persisted_epoch", message.persisted_epoch),
     ] {
         if !(0..=present_epoch.saturating_add(EPOCH_LEAD_MAX)).contains(&epoch) {
             faults.push(FieldError::new(

@@ -16,20 +16,29 @@ pub(crate) fn show_metrics(engine: &Arc<Engine>) {
         "thunes_kill_switch_active",
         "1",
         "1 while the kill-switch is active",
-        |state| Some(flag(state.switch.active)),
+        |state| Some(flag(state.halts.all().is_some())),
     );
     of_state(
         "thunes_kill_switch_epoch",
         "1",
-        "The switch's epoch; each change adds one",
-        |state| Some(whole(state.switch.epoch)),
+        "The switch's epoch; each change of any scope adds one",
+        |state| Some(whole(state.halts.epoch())),
     );
     of_state(
         "thunes_kill_switch_durable",
         "1",
         "1 when the switch's state is on disk",
-        |state| Some(flag(state.switch.durable)),
+        |state| Some(flag(state.halts.held().all(|halt| halt.durable))),
     );
+    let meaning = "Symbols and strategies that are halted each by itself";
+    of_state("thunes_kill_switch_scoped", "{halt}", meaning, |state| {
+        let scoped = state
+            .halts
+            .held()
+            .filter(|halt| halt.scope != thunes_types::Scope::All)
+            .count();
+        Some(whole(i64::try_from(scoped).unwrap_or(i64::MAX)))
+    });
     let meaning = "Gateways whose lease to open positions has not ended";
     of_state("thunes_leases", "{lease}", meaning, |state| {
         let now = clock::boot_ms();

@@ -8,6 +8,7 @@ use thunes_rpc::{MESSAGE_BYTES_MAX, connect};
 use thunes_runtime::clock;
 use thunes_store::{Database, Outbox, StoreError, failpoint, run_outbox};
 use thunes_telegram::TelegramClient;
+use thunes_types::{HaltLevel, MinuteRate, Scope};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -16,15 +17,17 @@ use crate::alerts::{Alerts, run_alerts};
 use crate::answers::Answers;
 use crate::config::RiskConfig;
 use crate::domain::decide::{Book, Recent};
+use crate::domain::halts::{Author, Halts};
 use crate::domain::leases::Leases;
 use crate::domain::reservations::Reservations;
-use crate::domain::switch::Switch;
 use crate::engine::{Engine, State};
 use crate::error::RiskError;
 use crate::grpc::RiskGrpc;
 use crate::metrics::show_metrics;
+use crate::stops::UNKNOWN_HOLDER;
 use crate::store;
 use crate::tasks::{follow_positions, save_until_saved};
+use crate::triggering::{save_triggers, watch_triggers};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
@@ -49,14 +52,26 @@ pub async fn serve(config: RiskConfig, listener: TcpListener, shutdown: Cancella
     for alert in pending {
         engine.alerts.raise(alert);
     }
-    if !engine.state().switch.durable {
-        let halted = engine.state().switch.clone();
-        engine.announce_activation(&halted);
+    let unsaved: Vec<_> = engine
+        .state()
+        .halts
+        .held()
+        .filter(|halt| !halt.durable)
+        .cloned()
+        .collect();
+    for halt in &unsaved {
+        engine.announce_activation(halt);
+    }
+    if !unsaved.is_empty() {
         // On disk before anything is served: a second crash must not find a clean, empty database.
         engine.save_unsaved().await;
     }
-    let switch = engine.state().switch.clone();
-    tracing::info!(active = switch.active, epoch = switch.epoch, reason = %switch.reason, "kill-switch as restored");
+    let halts = engine.state().halts.clone();
+    let (active, scoped) = (
+        halts.all().is_some(),
+        halts.held().filter(|halt| halt.scope != Scope::All).count(),
+    );
+    tracing::info!(active, epoch = halts.epoch(), scoped, "kill-switch as restored");
 
     show_metrics(&engine);
     let config = &engine.config;
@@ -67,6 +82,8 @@ pub async fn serve(config: RiskConfig, listener: TcpListener, shutdown: Cancella
         shutdown.clone(),
     ));
     tokio::spawn(save_until_saved(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(watch_triggers(Arc::clone(&engine), shutdown.clone()));
+    tokio::spawn(save_triggers(Arc::clone(&engine), shutdown.clone()));
     if let Some(token) = &config.telegram.token {
         let client = TelegramClient::new(&config.telegram.base_url, token.expose_secret())
             .map_err(|e| RiskError::Telegram(e.to_string()))?;
@@ -105,9 +122,10 @@ async fn open_or_set_aside(folder: &Path) -> Result<(Database, Option<String>), 
 
 /// Whether a switch is written there; an error when what is written cannot be read.
 async fn readable(database: &Database) -> Result<bool, StoreError> {
-    let switch = store::load_switch(&database.pool).await?;
+    let halts = store::load_halts(&database.pool).await?;
     store::load_limits(&database.pool).await?;
-    Ok(switch.is_some())
+    store::load_triggers(&database.pool).await?;
+    Ok(halts.is_some())
 }
 
 fn damaged_before(folder: &Path) -> bool {
@@ -141,18 +159,21 @@ async fn set_aside(path: &Path, error: &StoreError) -> Result<(Database, Option<
 
 async fn restore(config: &RiskConfig, database: &Database, damage: Option<&str>) -> Result<State, RiskError> {
     let now_ms = clock::now_ms();
-    let mut switch = store::load_switch(&database.pool)
+    let mut halts = store::load_halts(&database.pool)
         .await?
-        .unwrap_or_else(|| Switch::untouched(now_ms));
+        .unwrap_or_else(|| Halts::untouched(now_ms));
     if failpoint::pass("risk.restore.forget") == failpoint::Action::Break {
-        switch = Switch {
-            epoch: switch.epoch + 1,
-            ..Switch::untouched(now_ms)
-        };
+        let quiet = Halts::untouched(now_ms).quiet().clone();
+        halts = Halts::restored(halts.epoch() + 1, quiet, Vec::new());
     }
     if let Some(reason) = damage {
-        let short: String = reason.chars().take(512).collect();
-        switch.activate(&short, "risk", now_ms);
+        let author = Author {
+            reason: reason.chars().take(512).collect(),
+            actor: "risk".into(),
+            at_ms: now_ms,
+            cause: None,
+        };
+        halts.activate(&Scope::All, HaltLevel::HaltNew, author);
     }
     let limits = match store::load_limits(&database.pool).await? {
         Some(limits) => {
@@ -168,13 +189,22 @@ async fn restore(config: &RiskConfig, database: &Database, damage: Option<&str>)
     }
     if damage.is_some() {
         // Whoever held a lease is not known any more; somebody may.
-        leases.restore("(unknown)", "(unknown)", "(unknown)", now_boot_ms, config.lease);
+        leases.restore(
+            UNKNOWN_HOLDER,
+            UNKNOWN_HOLDER,
+            UNKNOWN_HOLDER,
+            now_boot_ms,
+            config.lease,
+        );
     }
-    let recorded_epoch = if switch.durable { switch.epoch } else { switch.epoch - 1 };
     Ok(State {
         activations: 0,
-        recorded_epoch,
-        switch,
+        halts,
+        stops: HashMap::new(),
+        health: HashMap::new(),
+        triggers: store::load_triggers(&database.pool).await?,
+        started_at_ms: now_ms,
+        asked: MinuteRate::default(),
         limits,
         leases,
         reservations: Reservations::default(),

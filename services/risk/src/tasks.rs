@@ -1,4 +1,4 @@
-//! Background loops: the book, the daily-loss trigger, writing what could not be written.
+//! Background loops: the book, and writing what could not be written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,14 +80,12 @@ fn take_over(engine: &Arc<Engine>, message: &WatchPositionsResponse) -> Result<(
         };
         open.insert(position.symbol.clone(), notional);
     }
-    let mut loss = None;
+    let day = message.daily_pnl.as_ref().map_or("", |pnl| pnl.day.as_str());
     {
         let mut state = engine.state();
         if let Some(total) = total {
             state.book.daily_pnl = Some(total);
-            if total <= -state.limits.daily_loss_max && !state.switch.active {
-                loss = Some((total, state.limits.daily_loss_max));
-            }
+            state.triggers.hear_pnl(day, total);
         }
         if !message.heartbeat {
             state.book.open = open;
@@ -96,10 +94,7 @@ fn take_over(engine: &Arc<Engine>, message: &WatchPositionsResponse) -> Result<(
         state.book.revision = message.revision;
         state.reservations.book_arrived(message.revision);
     }
-    if let Some((total, limit)) = loss {
-        let reason = format!("Daily loss: P&L {total} has reached the limit of -{limit}");
-        engine.activate_by_trigger(&reason, "risk:daily-loss");
-    }
+    engine.pull_triggers();
     engine.changed();
     Ok(())
 }

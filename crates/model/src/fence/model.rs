@@ -29,6 +29,7 @@ const SMALLEST: Bounds = Bounds {
     restarts: 0,
     cuts: 0,
     pause_at_fence: true,
+    scoped: false,
     rules: RULES,
 };
 
@@ -48,6 +49,16 @@ impl FenceModel {
         let bounds = Bounds {
             activations: 2,
             deactivations: 1,
+            asks: 3,
+            ..SMALLEST
+        };
+        Self::within(bounds, flaw)
+    }
+
+    /// One symbol is halted while leases go on.
+    pub fn one_symbol(flaw: Flaw) -> Self {
+        let bounds = Bounds {
+            scoped: true,
             asks: 3,
             ..SMALLEST
         };

@@ -1,17 +1,23 @@
-use thunes_gateway::domain::fence::{Approval, FenceRules, Gate, Lease};
+use std::collections::BTreeSet;
+
+use thunes_gateway::domain::fence::{Approval, FenceRules, Gate, Lease, Subject};
+use thunes_risk::domain::halts::{Author, Halts};
 use thunes_risk::domain::leases::{Claim, LeaseRules, Leases};
-use thunes_risk::domain::switch::Switch;
+use thunes_types::{HaltLevel, Scope, Symbol};
 
 use super::Flaw;
 
 /// The one account that all gateways want.
 const ACCOUNT: &str = "main";
+/// The one symbol of all orders.
+const SYMBOL: &str = "BTCUSDT";
 
 /// What a gateway says to risk.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Ask {
     asked_at: i64,
     confirmed_epoch: i64,
+    confirmed_halts: BTreeSet<i64>,
     highest_halted_epoch: i64,
 }
 
@@ -21,6 +27,7 @@ struct Word {
     answers: Option<i64>,
     epoch: i64,
     active: bool,
+    scoped: Vec<(Scope, i64)>,
     lease: i64,
     run: u8,
 }
@@ -29,9 +36,9 @@ struct Word {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Risk {
     run: u8,
-    switch: Switch,
+    halts: Halts,
     leases: Leases,
-    disk_switch: Switch,
+    disk_halts: Halts,
     disk_holder: Option<usize>,
     /// An activation whose caller waits for the fence.
     waiting: Option<i64>,
@@ -113,10 +120,20 @@ pub struct Bounds {
     pub cuts: u8,
     /// Whether anything can come between reading the clock and passing the fence.
     pub pause_at_fence: bool,
+    /// Only the symbol is halted, so that leases go on.
+    pub scoped: bool,
     pub rules: LeaseRules,
 }
 
 impl Bounds {
+    fn scope(&self) -> Scope {
+        if self.scoped {
+            Symbol::parse(SYMBOL).map_or(Scope::All, Scope::Symbol)
+        } else {
+            Scope::All
+        }
+    }
+
     fn fence_rules(&self) -> FenceRules {
         FenceRules {
             recv_window_ms: self.rules.recv_window_ms,
@@ -127,7 +144,7 @@ impl Bounds {
 
 impl World {
     pub(super) fn start(bounds: &Bounds) -> Self {
-        let switch = Switch::untouched(0);
+        let halts = Halts::untouched(0);
         let gateway = Gateway {
             gate: Gate::restored(0),
             to_risk: None,
@@ -141,8 +158,8 @@ impl World {
             now: 0,
             risk: Risk {
                 run: 0,
-                disk_switch: switch.clone(),
-                switch,
+                disk_halts: halts.clone(),
+                halts,
                 leases: Leases::default(),
                 disk_holder: None,
                 waiting: None,
@@ -177,7 +194,10 @@ impl World {
             if self.cuts < bounds.cuts && (gateway.to_risk.is_some() || !gateway.from_risk.is_empty()) {
                 steps.push(Step::Cut(index));
             }
-            if gateway.orders < bounds.orders && gateway.approval.is_none() && !self.risk.switch.active {
+            if gateway.orders < bounds.orders
+                && gateway.approval.is_none()
+                && self.risk.halts.halting(SYMBOL, "").is_none()
+            {
                 steps.push(Step::Approve(index));
             }
             match (&gateway.approval, gateway.reading) {
@@ -228,14 +248,14 @@ impl World {
             Step::Read(index) => next.gateways[index].reading = Some(next.now),
             Step::Admit(index) => next.admit(index, bounds, flaw),
             Step::Arrive { request, answer_lost } => next.arrive(request, answer_lost, bounds, flaw),
-            Step::Activate => next.activate(),
+            Step::Activate => next.activate(bounds),
             Step::AnswerActivation => {
                 if !next.fenced(bounds, flaw) {
                     return None;
                 }
                 next.risk.answered = next.risk.waiting.take();
             }
-            Step::Deactivate => next.deactivate(),
+            Step::Deactivate => next.deactivate(bounds),
             Step::RestartRisk => next.restart_risk(bounds, flaw),
         }
         Some(next)
@@ -256,14 +276,16 @@ impl World {
         let gate = &mut self.gateways[index].gate;
         gate.connected(true);
         gate.forget_dead(now);
-        let confirmable = match flaw {
+        let believed_now = match flaw {
             // Long after everything that may be on its way.
-            Flaw::ConfirmWithRequestsInFlight => gate.confirmable(i64::MAX),
-            _ => gate.confirmable(now),
+            Flaw::ConfirmWithRequestsInFlight => i64::MAX,
+            _ => now,
         };
+        let (confirmable, scoped) = (gate.confirmable(believed_now), gate.confirmable_scoped(believed_now));
         self.gateways[index].to_risk = Some(Ask {
             asked_at: now,
             confirmed_epoch: confirmable.unwrap_or(0),
+            confirmed_halts: scoped.into_iter().collect(),
             highest_halted_epoch: self.gateways[index].gate.highest_halted_epoch(),
         });
     }
@@ -273,8 +295,8 @@ impl World {
             return;
         };
         let (name, now, rules) = (gateway_name(index), self.now, bounds.rules);
-        if self.risk.switch.learn_halted_epoch(ask.highest_halted_epoch, name, 0) {
-            self.risk.disk_switch = self.risk.switch.clone();
+        if self.risk.halts.learn_halted_epoch(ask.highest_halted_epoch, name, 0) {
+            self.risk.disk_halts = self.risk.halts.clone();
             self.push_to_all();
         }
         let claim = match (self.risk.leases.claim(ACCOUNT, name, "run", now, rules), flaw) {
@@ -289,28 +311,26 @@ impl World {
                 self.risk.leases.take_over(ACCOUNT, name, "run", now);
             }
         }
-        let (active, epoch, run) = (self.risk.switch.active, self.risk.switch.epoch, self.risk.run);
-        let lease = if active { 0 } else { rules.lease_ms };
+        let mut word = self.word();
+        word.lease = if word.active { 0 } else { rules.lease_ms };
+        let held: BTreeSet<i64> = self.risk.halts.held().map(|halt| halt.epoch).collect();
         let Some(holder) = self.risk.leases.holder_mut(ACCOUNT, name, "run") else {
             return;
         };
-        holder.confirmed_epoch = holder.confirmed_epoch.max(ask.confirmed_epoch.min(epoch));
-        if lease > 0 {
-            holder.lease_end_boot_ms = holder.lease_end_boot_ms.max(now + lease);
+        holder.confirmed_epoch = holder.confirmed_epoch.max(ask.confirmed_epoch.min(word.epoch));
+        holder.confirmed_halts = ask.confirmed_halts.intersection(&held).copied().collect();
+        if word.lease > 0 {
+            holder.grant(word.epoch, now + word.lease);
         }
-        self.gateways[index].from_risk.push(Word {
-            answers: Some(ask.asked_at),
-            epoch,
-            active,
-            lease,
-            run,
-        });
+        word.answers = Some(ask.asked_at);
+        self.gateways[index].from_risk.push(word);
     }
 
     fn gateway_hears(&mut self, index: usize, flaw: Flaw) {
         let now = self.now;
         let gateway = &mut self.gateways[index];
         let word = gateway.from_risk.remove(0);
+        gateway.gate.told(word.epoch, word.scoped);
         if word.active {
             gateway.gate.halt(word.epoch);
             return;
@@ -337,7 +357,7 @@ impl World {
 
     fn approve(&mut self, index: usize) {
         let approval = Approval {
-            epoch: self.risk.switch.epoch,
+            epoch: self.risk.halts.epoch(),
             risk_incarnation: self.risk.run.to_string(),
             // As good as for ever: the fence must not need it.
             expires_at_boot_ms: i64::MAX,
@@ -354,11 +374,15 @@ impl World {
         let reading = gateway.reading.take().unwrap_or(now);
         let id = format!("{}{}", gateway_name(index), gateway.orders);
         gateway.orders += 1;
-        if gateway
+        let subject = Subject {
+            client_order_id: &id,
+            symbol: SYMBOL,
+            strategy_id: "",
+        };
+        let admitted = gateway
             .gate
-            .admit(&id, reading, &approval, Some(0), bounds.fence_rules())
-            .is_ok()
-        {
+            .admit(subject, reading, &approval, Some(0), bounds.fence_rules());
+        if admitted.is_ok() {
             let signed_at = if flaw == Flaw::TwoReadings { now } else { reading };
             self.on_the_way.push(Request {
                 gateway: index,
@@ -381,14 +405,15 @@ impl World {
         }
     }
 
-    fn activate(&mut self) {
+    fn activate(&mut self, bounds: &Bounds) {
         self.activations += 1;
+        let scope = bounds.scope();
         // Active already after a restart: the caller asks again and waits for the fence.
-        if self.risk.switch.activate("why", "operator", 0) {
-            self.risk.disk_switch = self.risk.switch.clone();
+        if self.risk.halts.activate(&scope, HaltLevel::HaltNew, operator()) {
+            self.risk.disk_halts = self.risk.halts.clone();
             self.push_to_all();
         }
-        self.risk.waiting = Some(self.risk.switch.epoch);
+        self.risk.waiting = self.risk.halts.get(&scope).map(|halt| halt.epoch);
     }
 
     fn fenced(&self, bounds: &Bounds, flaw: Flaw) -> bool {
@@ -407,18 +432,21 @@ impl World {
             .all(|(_, holder)| holder.fenced(epoch, self.now, rules).is_some())
     }
 
-    fn deactivate(&mut self) {
+    fn deactivate(&mut self, bounds: &Bounds) {
         self.deactivations += 1;
+        let Some(lifting) = self.risk.halts.lifting(&bounds.scope(), operator()) else {
+            return;
+        };
         self.risk.answered = None;
-        self.risk.switch = self.risk.switch.deactivated("why", "operator", 0);
-        self.risk.disk_switch = self.risk.switch.clone();
+        self.risk.halts.lift(&lifting);
+        self.risk.disk_halts = self.risk.halts.clone();
         self.push_to_all();
     }
 
     fn restart_risk(&mut self, bounds: &Bounds, flaw: Flaw) {
         self.restarts += 1;
         self.risk.run += 1;
-        self.risk.switch = self.risk.disk_switch.clone();
+        self.risk.halts = self.risk.disk_halts.clone();
         self.risk.waiting = None;
         self.risk.leases = Leases::default();
         if let (Some(index), false) = (self.risk.disk_holder, flaw == Flaw::RestartForgetsHolder) {
@@ -432,16 +460,33 @@ impl World {
     }
 
     fn push_to_all(&mut self) {
-        let word = Word {
-            answers: None,
-            epoch: self.risk.switch.epoch,
-            active: self.risk.switch.active,
-            lease: 0,
-            run: self.risk.run,
-        };
+        let word = self.word();
         for gateway in &mut self.gateways {
             gateway.from_risk.push(word.clone());
         }
+    }
+
+    /// What risk says unasked.
+    fn word(&self) -> Word {
+        let scoped = self.risk.halts.held().filter(|halt| halt.scope != Scope::All);
+        Word {
+            answers: None,
+            epoch: self.risk.halts.epoch(),
+            active: self.risk.halts.all().is_some(),
+            scoped: scoped.map(|halt| (halt.scope.clone(), halt.epoch)).collect(),
+            lease: 0,
+            run: self.risk.run,
+        }
+    }
+}
+
+/// Always the same, so that it does not tell states apart.
+fn operator() -> Author {
+    Author {
+        reason: "why".into(),
+        actor: "operator".into(),
+        at_ms: 0,
+        cause: None,
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use thunes_gateway::domain::fence::{Approval, FenceRules, Gate, Lease};
+use thunes_gateway::domain::fence::{Approval, FenceRules, Gate, Lease, Subject};
 use thunes_gateway::domain::holdings::{FillEffect, closable, effects};
 use thunes_gateway::domain::order::{Belief, OrderState, Side, absence_is_proof};
 use thunes_risk::domain::reservations::LiveExposure;
@@ -161,10 +161,15 @@ impl World {
         };
         if row.side == Side::Buy {
             let Some(approval) = approval else { return };
+            let subject = Subject {
+                client_order_id: id,
+                symbol: id,
+                strategy_id: "",
+            };
             let admitted = self
                 .gateway
                 .gate
-                .admit(id, reading, approval, Some(FENCE.uncertainty_ms), FENCE);
+                .admit(subject, reading, approval, Some(FENCE.uncertainty_ms), FENCE);
             if let Err(code) = admitted {
                 self.note(format!("{id} denied at the fence: {code}"));
                 self.conclude(id, OrderState::Denied);

@@ -1,9 +1,9 @@
 use thunes_gateway::domain::fence::Approval;
 use thunes_gateway::domain::order::Side;
+use thunes_risk::domain::halts::{Author, Halts};
 use thunes_risk::domain::leases::{Claim, Leases};
 use thunes_risk::domain::reservations::{LiveExposure, Reservation, Reservations};
-use thunes_risk::domain::switch::Switch;
-use thunes_types::Decimal;
+use thunes_types::{Decimal, HaltLevel, Scope};
 
 use super::Fault;
 use super::world::{ACCOUNT, APPROVAL_TTL_MS, Event, GATEWAY, LEASES, World};
@@ -13,10 +13,10 @@ use super::world::{ACCOUNT, APPROVAL_TTL_MS, Event, GATEWAY, LEASES, World};
 pub struct Risk {
     pub up: bool,
     pub run: u64,
-    pub switch: Switch,
+    pub halts: Halts,
     pub leases: Leases,
     pub reservations: Reservations,
-    pub disk_switch: Switch,
+    pub disk_halts: Halts,
     pub disk_holder: Option<u64>,
     /// The epoch that an operator waits for, and since when.
     pub waiting: Option<i64>,
@@ -46,12 +46,12 @@ pub struct LeaseWord {
 
 impl Risk {
     pub fn new() -> Self {
-        let switch = Switch::untouched(0);
+        let halts = Halts::untouched(0);
         Self {
             up: true,
             run: 1,
-            disk_switch: switch.clone(),
-            switch,
+            disk_halts: halts.clone(),
+            halts,
             leases: Leases::default(),
             reservations: Reservations::default(),
             disk_holder: None,
@@ -67,8 +67,8 @@ impl World {
             return;
         }
         let now = self.queue.now();
-        let approval = (side == Side::Buy && !self.risk.switch.active).then(|| Approval {
-            epoch: self.risk.switch.epoch,
+        let approval = (side == Side::Buy && self.risk.halts.all().is_none()).then(|| Approval {
+            epoch: self.risk.halts.epoch(),
             risk_incarnation: self.risk.run.to_string(),
             expires_at_boot_ms: now + APPROVAL_TTL_MS,
         });
@@ -101,10 +101,10 @@ impl World {
         let (now, run) = (self.queue.now(), renewal.gateway_run.to_string());
         if self
             .risk
-            .switch
+            .halts
             .learn_halted_epoch(renewal.highest_halted_epoch, GATEWAY, 0)
         {
-            self.risk.disk_switch = self.risk.switch.clone();
+            self.risk.disk_halts = self.risk.halts.clone();
         }
         match self.risk.leases.claim(ACCOUNT, GATEWAY, &run, now, LEASES) {
             Claim::Holder => {}
@@ -120,14 +120,14 @@ impl World {
             LEASES.grace_ms()
         };
         self.risk.reservations.reconcile(ACCOUNT, &renewal.live, now, grace);
-        let (active, epoch) = (self.risk.switch.active, self.risk.switch.epoch);
+        let (active, epoch) = (self.risk.halts.all().is_some(), self.risk.halts.epoch());
         let lease_ms = if active { 0 } else { LEASES.lease_ms };
         let Some(holder) = self.risk.leases.holder_mut(ACCOUNT, GATEWAY, &run) else {
             return;
         };
         holder.confirmed_epoch = holder.confirmed_epoch.max(renewal.confirmed_epoch.min(epoch));
         if lease_ms > 0 {
-            holder.lease_end_boot_ms = holder.lease_end_boot_ms.max(now + lease_ms);
+            holder.grant(epoch, now + lease_ms);
         }
         let word = self.lease_word(Some(renewal.asked_at), lease_ms);
         self.say_on_stream(word);
@@ -139,8 +139,8 @@ impl World {
             self.queue.after(200, Event::Activate);
             return;
         }
-        if self.risk.switch.activate("why", "operator", 0) {
-            self.note(format!("activated, epoch {}", self.risk.switch.epoch));
+        if self.risk.halts.activate(&Scope::All, HaltLevel::HaltNew, operator()) {
+            self.note(format!("activated, epoch {}", self.risk.halts.epoch()));
             let wait = self.chance.disk();
             self.queue.after(
                 wait,
@@ -151,7 +151,7 @@ impl World {
             let word = self.lease_word(None, 0);
             self.say_on_stream(word);
         }
-        self.risk.waiting = Some(self.risk.switch.epoch);
+        self.risk.waiting = self.risk.halts.all().map(|halt| halt.epoch);
         self.queue.after(
             10,
             Event::CheckFence {
@@ -161,8 +161,9 @@ impl World {
     }
 
     pub(super) fn activation_written(&mut self) {
-        self.risk.switch.durable = true;
-        self.risk.disk_switch = self.risk.switch.clone();
+        let epoch = self.risk.halts.epoch();
+        self.risk.halts.recorded(&Scope::All, epoch);
+        self.risk.disk_halts = self.risk.halts.clone();
         self.answer_when_fenced();
     }
 
@@ -188,7 +189,7 @@ impl World {
             .leases
             .all()
             .all(|(_, holder)| holder.fenced(epoch, now, LEASES).is_some());
-        if fenced && self.risk.switch.durable && self.risk.switch.active {
+        if fenced && self.risk.halts.all().is_some_and(|halt| halt.durable) {
             self.risk.waiting = None;
             self.risk.answered = Some(epoch);
             self.tally.activations_answered += 1;
@@ -203,13 +204,15 @@ impl World {
             self.queue.after(200, Event::Deactivate);
             return;
         }
-        if !self.risk.switch.active || self.risk.answered.is_none() {
+        let Some(lifting) = self.risk.halts.lifting(&Scope::All, operator()) else {
+            return;
+        };
+        if self.risk.answered.take().is_none() {
             return;
         }
-        self.risk.answered = None;
-        self.risk.switch = self.risk.switch.deactivated("why", "operator", 0);
-        self.risk.disk_switch = self.risk.switch.clone();
-        self.note(format!("deactivated, epoch {}", self.risk.switch.epoch));
+        self.risk.halts.lift(&lifting);
+        self.risk.disk_halts = self.risk.halts.clone();
+        self.note(format!("deactivated, epoch {}", self.risk.halts.epoch()));
         let word = self.lease_word(None, 0);
         self.say_on_stream(word);
     }
@@ -228,7 +231,7 @@ impl World {
 
     pub(super) fn risk_starts(&mut self) {
         self.risk.up = true;
-        self.risk.switch = self.risk.disk_switch.clone();
+        self.risk.halts = self.risk.disk_halts.clone();
         self.risk.leases = Leases::default();
         self.risk.reservations = Reservations::default();
         let now = self.queue.now();
@@ -247,8 +250,8 @@ impl World {
     fn lease_word(&self, asked_at: Option<i64>, lease_ms: i64) -> LeaseWord {
         LeaseWord {
             asked_at,
-            epoch: self.risk.switch.epoch,
-            active: self.risk.switch.active,
+            epoch: self.risk.halts.epoch(),
+            active: self.risk.halts.all().is_some(),
             lease_ms,
             risk_run: self.risk.run,
         }
@@ -270,5 +273,14 @@ impl World {
             }
         };
         self.queue.at(at, event);
+    }
+}
+
+fn operator() -> Author {
+    Author {
+        reason: "why".into(),
+        actor: "operator".into(),
+        at_ms: 0,
+        cause: None,
     }
 }

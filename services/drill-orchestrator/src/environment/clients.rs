@@ -82,7 +82,7 @@ impl Clients {
     pub async fn activate(&self, reason: &str) -> Answer<risk::ActivateKillSwitchResponse> {
         let message = risk::ActivateKillSwitchRequest {
             reason: reason.to_owned(),
-            request_id: String::new(),
+            ..Default::default()
         };
         let call = self.risk.clone().activate_kill_switch(request(message, SWITCH)).await;
         call.map(tonic::Response::into_inner).map_err(ActionError::rpc("risk"))
@@ -93,7 +93,7 @@ impl Clients {
     pub async fn deactivate(&self, reason: &str) -> Answer<risk::DeactivateKillSwitchResponse> {
         let message = risk::DeactivateKillSwitchRequest {
             reason: reason.to_owned(),
-            request_id: String::new(),
+            ..Default::default()
         };
         let call = self.risk.clone().deactivate_kill_switch(request(message, SWITCH)).await;
         call.map(tonic::Response::into_inner).map_err(ActionError::rpc("risk"))

@@ -6,3 +6,4 @@ pub mod holdings;
 pub mod order;
 pub mod plan;
 pub mod reconcile;
+pub mod stop_plan;

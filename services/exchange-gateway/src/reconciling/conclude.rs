@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use thunes_proto::gateway::v1 as pb;
+use thunes_proto::risk::v1::ReconciliationHealth;
 use thunes_runtime::clock;
 use thunes_store::{OutboxEvent, begin_write, failpoint, remember_answer};
 use thunes_types::Decimal;
@@ -82,15 +83,33 @@ impl Engine {
     }
 
     fn tell(&self, answer: &pb::ReconcileResponse, mismatches: usize, now_ms: i64) {
+        let mismatches = i64::try_from(mismatches).unwrap_or(i64::MAX);
+        let unexplained_quote = answer.unexplained.parse().unwrap_or(Decimal::MAX);
+        self.health.reconciled(ReconciliationHealth {
+            verdict: health_verdict(answer.verdict()).to_owned(),
+            unexplained_quote: unexplained_quote.to_string(),
+            finished_at_ms: now_ms,
+            mismatches,
+            unpriced: answer.unexplained_above_tolerance && unexplained_quote <= self.config.reconcile.tolerance_quote,
+        });
         self.reconciling.latest.send_replace(ReconciliationState {
             verdict: answer.verdict(),
-            mismatches: i64::try_from(mismatches).unwrap_or(i64::MAX),
-            unexplained_quote: answer.unexplained.parse().unwrap_or(Decimal::MAX),
+            mismatches,
+            unexplained_quote,
             unexplained_asset: answer.unexplained_asset.clone(),
             above_tolerance: answer.unexplained_above_tolerance,
             finished_at_ms: now_ms,
             undetermined_reason: String::new(),
         });
+    }
+}
+
+fn health_verdict(verdict: pb::ReconcileVerdict) -> &'static str {
+    match verdict {
+        pb::ReconcileVerdict::Unspecified => "NEVER",
+        pb::ReconcileVerdict::Clean => "CLEAN",
+        pb::ReconcileVerdict::Discrepancies => "DISCREPANCIES",
+        pb::ReconcileVerdict::Undetermined => "UNDETERMINED",
     }
 }
 

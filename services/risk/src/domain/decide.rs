@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thunes_types::{
-    Decimal, MoneyError, ReasonCode, TEXT_KILL_SWITCH_DENIED, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED, checked_add,
-    checked_mul_exact, checked_sub,
+    Decimal, MoneyError, ReasonCode, Scope, TEXT_SELL_ALLOWED, TEXT_TRADE_PASSED, checked_add, checked_mul_exact,
+    checked_sub, text_opening_halted,
 };
 
 use super::limits::Limits;
@@ -106,7 +106,8 @@ impl Recent {
 /// Everything that a decision looks at.
 #[derive(Debug)]
 pub struct Facts<'a> {
-    pub switch_active: bool,
+    /// What is halted, if that stops this trade.
+    pub halted: Option<&'a Scope>,
     pub limits: &'a Limits,
     pub book: &'a Book,
     pub positions_stale_ms: i64,
@@ -150,12 +151,7 @@ impl Verdicts {
             bound: bound.clone(),
         });
         if !passed && self.failed.is_none() {
-            let reason = if text == TEXT_KILL_SWITCH_DENIED {
-                text.to_owned()
-            } else {
-                format!("❌ {text}: {value}, allowed is {bound}")
-            };
-            self.failed = Some((code, reason));
+            self.failed = Some((code, format!("❌ {text}: {value}, allowed is {bound}")));
         }
     }
 
@@ -211,7 +207,7 @@ fn decide_closing(trade: &Trade, facts: &Facts<'_>) -> Result<Decision, MoneyErr
     if facts.last_price.is_some() {
         check_collar(&mut verdicts, trade, facts)?;
     }
-    let passed = if facts.switch_active {
+    let passed = if facts.halted.is_some() {
         (ReasonCode::SellAllowedDuringKillSwitch, TEXT_SELL_ALLOWED)
     } else {
         check_pace(&mut verdicts, trade, facts);
@@ -221,15 +217,20 @@ fn decide_closing(trade: &Trade, facts: &Facts<'_>) -> Result<Decision, MoneyErr
 }
 
 fn check_switch(verdicts: &mut Verdicts, facts: &Facts<'_>) {
-    let shown = if facts.switch_active { "active" } else { "not active" };
-    verdicts.add(
-        "kill_switch",
-        !facts.switch_active,
-        shown.into(),
-        "not active".into(),
-        ReasonCode::KillSwitchActive,
-        TEXT_KILL_SWITCH_DENIED,
-    );
+    let shown = match facts.halted {
+        None => "not active".to_owned(),
+        Some(Scope::All) => "active".to_owned(),
+        Some(scope) => format!("active for {scope}"),
+    };
+    verdicts.checks.push(Check {
+        name: "kill_switch",
+        passed: facts.halted.is_none(),
+        value: shown,
+        bound: "not active".into(),
+    });
+    if let Some(scope) = facts.halted {
+        verdicts.failed = Some((ReasonCode::KillSwitchActive, text_opening_halted(scope)));
+    }
 }
 
 fn check_freshness(verdicts: &mut Verdicts, facts: &Facts<'_>) {

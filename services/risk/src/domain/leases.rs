@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long things last. The exchange refuses an order `recv_window_ms` after it was signed; `uncertainty_ms` bounds what
 /// clocks may differ by; so nothing signed under a lease is accepted later than both together after the lease's end.
@@ -21,12 +21,16 @@ impl LeaseRules {
 pub struct Holder {
     pub gateway_id: String,
     pub incarnation: String,
-    /// By risk's boot clock, counted from after the grant.
+    /// Of its last lease, by risk's boot clock, counted from after the grant.
     pub lease_end_boot_ms: i64,
+    /// By the epoch under which they were granted, when its leases end.
+    granted: BTreeMap<i64, i64>,
     pub connected: bool,
     /// The highest epoch for which it said "closed, nothing in flight".
     pub confirmed_epoch: i64,
-    /// The highest confirmed epoch that it has on its own disk.
+    /// The epochs of halts of one scope for which it said "closed for that scope, nothing of it in flight".
+    pub confirmed_halts: BTreeSet<i64>,
+    /// The highest halted epoch that it has on its own disk.
     pub persisted_epoch: i64,
 }
 
@@ -80,8 +84,11 @@ impl Leases {
             gateway_id: gateway_id.to_owned(),
             incarnation: incarnation.to_owned(),
             lease_end_boot_ms,
+            // Older than every halt.
+            granted: BTreeMap::from([(0, lease_end_boot_ms)]),
             connected: false,
             confirmed_epoch: 0,
+            confirmed_halts: BTreeSet::new(),
             persisted_epoch: 0,
         };
         self.holders.insert(account.to_owned(), holder);
@@ -99,12 +106,39 @@ impl Leases {
     }
 }
 
+/// Epochs whose leases are told apart; the oldest are taken together, which waits longer and never shorter.
+const GRANTS_MAX: usize = 16;
+
 impl Holder {
+    /// It got a lease under `epoch` that ends then.
+    pub fn grant(&mut self, epoch: i64, lease_end_boot_ms: i64) {
+        self.lease_end_boot_ms = self.lease_end_boot_ms.max(lease_end_boot_ms);
+        let end = self.granted.entry(epoch).or_insert(lease_end_boot_ms);
+        *end = (*end).max(lease_end_boot_ms);
+        while self.granted.len() > GRANTS_MAX {
+            // Under the older epoch and with the later end: whoever waits for either waits for both.
+            let Some((oldest, end)) = self.granted.pop_first() else {
+                return;
+            };
+            let Some((_, later)) = self.granted.pop_first() else {
+                return;
+            };
+            self.granted.insert(oldest, later.max(end));
+        }
+    }
+
+    /// When nothing that it signed before it could know of a halt of `epoch` can be accepted any more. Leases of that
+    /// epoch and later ones carry the halt, so they do not count.
+    pub fn silent_until(&self, epoch: i64, rules: LeaseRules) -> i64 {
+        let before = self.granted.range(..epoch).map(|(_, end)| *end).max();
+        before.unwrap_or(self.lease_end_boot_ms) + rules.grace_ms()
+    }
+
     /// Whether nothing of this gateway can be accepted any more, for an activation with `epoch`; None while it can.
     pub fn fenced(&self, epoch: i64, now_boot_ms: i64, rules: LeaseRules) -> Option<Fenced> {
-        if self.confirmed_epoch >= epoch {
+        if self.confirmed_epoch >= epoch || self.confirmed_halts.contains(&epoch) {
             Some(Fenced::Confirmed)
-        } else if now_boot_ms >= self.lease_end_boot_ms + rules.grace_ms() {
+        } else if now_boot_ms >= self.silent_until(epoch, rules) {
             Some(Fenced::LeaseExpired)
         } else {
             None
@@ -164,5 +198,43 @@ mod tests {
         );
         holder.confirmed_epoch = 2;
         assert_eq!(holder.fenced(2, 100, RULES), Some(Fenced::Confirmed));
+    }
+
+    #[test]
+    fn p1_leases_that_carry_the_halt_do_not_push_its_fence_out() {
+        let mut leases = Leases::default();
+        leases.take_over("acc", "g", "1", 0);
+        let holder = leases.holder_mut("acc", "g", "1").expect("it holds the account");
+        holder.grant(4, 1000);
+        // A symbol is halted at epoch 5; leases for the others go on.
+        for end in [1300, 1600, 60_000] {
+            holder.grant(5, end);
+        }
+        assert_eq!(holder.fenced(5, 3499, RULES), None);
+        assert_eq!(holder.fenced(5, 3500, RULES), Some(Fenced::LeaseExpired));
+        assert_eq!(holder.fenced(6, 3500, RULES), None, "a later halt waits for them");
+        holder.confirmed_halts.insert(6);
+        assert_eq!(holder.fenced(6, 3500, RULES), Some(Fenced::Confirmed));
+        assert_eq!(holder.fenced(7, 3500, RULES), None, "that word was about another halt");
+    }
+
+    #[test]
+    fn p1_leases_of_many_epochs_are_taken_together_on_the_safe_side() {
+        let mut leases = Leases::default();
+        leases.take_over("acc", "g", "1", 0);
+        let holder = leases.holder_mut("acc", "g", "1").expect("it holds the account");
+        let end_under = |epoch: i64| epoch * 1000;
+        for epoch in 1..200 {
+            holder.grant(epoch, end_under(epoch));
+            assert!(holder.granted.len() <= GRANTS_MAX);
+            for halted in 1..=epoch + 1 {
+                let exact = end_under(halted - 1) + RULES.grace_ms();
+                assert!(holder.silent_until(halted, RULES) >= exact, "{epoch} {halted}");
+            }
+            assert_eq!(
+                holder.silent_until(epoch + 1, RULES),
+                end_under(epoch) + RULES.grace_ms()
+            );
+        }
     }
 }

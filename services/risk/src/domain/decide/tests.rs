@@ -57,7 +57,7 @@ impl World {
 
     fn judge(&self, trade: &Trade, now_boot_ms: i64) -> Decision {
         let facts = Facts {
-            switch_active: self.active,
+            halted: self.active.then_some(&Scope::All),
             limits: &self.limits,
             book: &self.book,
             positions_stale_ms: 3000,

@@ -1,8 +1,15 @@
+//! All of risk's SQL.
+
+mod halts;
+mod triggers;
+
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use thunes_store::StoreError;
 
 use crate::domain::limits::Limits;
-use crate::domain::switch::Switch;
+
+pub(crate) use halts::{delete_scoped_halt, load_halts, save_halt, save_quiet};
+pub(crate) use triggers::{load_triggers, save_triggers};
 
 /// An alert as it stands on disk.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -13,37 +20,6 @@ pub(crate) struct AlertRow {
     pub raised_at_ms: i64,
     /// Whether it tells of an activation.
     pub kill_switch: bool,
-}
-
-pub(crate) async fn load_switch(pool: &SqlitePool) -> Result<Option<Switch>, StoreError> {
-    let row: Option<(bool, i64, String, String, i64)> =
-        sqlx::query_as("SELECT active, epoch, reason, actor, changed_at_ms FROM kill_switch WHERE id = 1")
-            .fetch_optional(pool)
-            .await?;
-    Ok(row.map(|(active, epoch, reason, actor, changed_at_ms)| Switch {
-        active,
-        epoch,
-        reason,
-        actor,
-        changed_at_ms,
-        durable: true,
-    }))
-}
-
-pub(crate) async fn save_switch(tx: &mut Transaction<'_, Sqlite>, switch: &Switch) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO kill_switch (id, active, epoch, reason, actor, changed_at_ms) VALUES (1, ?, ?, ?, ?, ?) \
-         ON CONFLICT (id) DO UPDATE SET active = excluded.active, epoch = excluded.epoch, reason = excluded.reason, \
-         actor = excluded.actor, changed_at_ms = excluded.changed_at_ms",
-    )
-    .bind(switch.active)
-    .bind(switch.epoch)
-    .bind(&switch.reason)
-    .bind(&switch.actor)
-    .bind(switch.changed_at_ms)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 pub(crate) async fn load_limits(pool: &SqlitePool) -> Result<Option<Limits>, StoreError> {
