@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use thunes_types::{ReasonCode, Scope};
 
 /// A lease as the gateway counts it: from before it asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub end_boot_ms: i64,
     pub epoch: i64,
@@ -12,7 +12,7 @@ pub struct Lease {
 }
 
 /// What an opening order needs besides a lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Approval {
     pub epoch: i64,
     pub risk_incarnation: String,
@@ -28,7 +28,7 @@ pub struct Subject<'a> {
 }
 
 /// An opening order on the way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct InFlight {
     symbol: String,
     strategy_id: String,
@@ -45,7 +45,7 @@ pub struct FenceRules {
 }
 
 /// The gate that every opening order passes last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Gate {
     lease: Option<Lease>,
     connected: bool,

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use thunes_types::{HaltLevel, Scope};
 
 /// What made a trigger fire.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cause {
     pub trigger: &'static str,
     pub measured: String,
@@ -11,7 +11,7 @@ pub struct Cause {
 }
 
 /// Who wants a halt or its end, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Author {
     pub reason: String,
     pub actor: String,
@@ -21,7 +21,7 @@ pub struct Author {
 }
 
 /// A halt that holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Halt {
     pub scope: Scope,
     pub level: HaltLevel,
@@ -36,7 +36,7 @@ pub struct Halt {
 }
 
 /// How the switch for everything came to be off.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Quiet {
     /// Of the deactivation.
     pub epoch: i64,
@@ -46,7 +46,7 @@ pub struct Quiet {
 }
 
 /// A deactivation that is not in force yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lifting {
     pub halt: Halt,
     /// The epoch from which it counts.
@@ -55,7 +55,7 @@ pub struct Lifting {
 }
 
 /// The kill-switch: what is halted, and how often that has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Halts {
     /// Counts every change of any scope; an approval of an older epoch is worth nothing.
     epoch: i64,

@@ -17,7 +17,7 @@ impl LeaseRules {
 }
 
 /// The one gateway of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder {
     pub gateway_id: String,
     pub incarnation: String,
@@ -35,7 +35,7 @@ pub struct Holder {
 }
 
 /// What a gateway gets when it asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Claim {
     /// It is the account's gateway.
     Holder,
@@ -46,7 +46,7 @@ pub enum Claim {
 }
 
 /// Who may send opening orders, by account.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Leases {
     holders: BTreeMap<String, Holder>,
 }
