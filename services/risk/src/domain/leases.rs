@@ -35,7 +35,7 @@ pub struct Holder {
 }
 
 /// What a gateway gets when it asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Claim {
     /// It is the account's gateway.
     Holder,
