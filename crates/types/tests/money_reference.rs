@@ -74,7 +74,10 @@ fn fits(units: &BigInt) -> bool {
 /// What is found is the truth, or an error exactly where the truth does not fit.
 fn same<E: std::fmt::Debug>(what: &str, found: Result<Decimal, E>, truth: &BigInt) -> Result<(), TestCaseError> {
     match found {
-        Ok(value) => prop_assert!(told(value) == *truth, "{what}: {value} is not the exact result"),
+        Ok(value) => {
+            prop_assert!(told(value) == *truth, "{what}: {value} is not the exact result");
+            prop_assert!(fits(truth), "{what}: {value} has more digits than the API can carry");
+        }
         Err(error) => prop_assert!(!fits(truth), "{what}: {error:?}, but it fits"),
     }
     Ok(())

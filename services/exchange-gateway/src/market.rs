@@ -136,7 +136,7 @@ impl Engine {
     }
 }
 
-/// Filters of orders that are not placed here, whatever else the exchange lists.
+/// The rules that are applied before sending; what is not known here is left to the exchange.
 pub(crate) fn rules_of(info: &SymbolInfo) -> SymbolRules {
     let mut rules = SymbolRules {
         symbol: info.symbol.clone(),
@@ -204,5 +204,84 @@ fn lot(filter: &thunes_binance::LotSize) -> Lot {
         min: filter.min_quantity,
         max: filter.max_quantity,
         step: filter.step_size,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(filters: &str) -> SymbolRules {
+        let text = format!(
+            r#"{{"symbol":"AB","status":"BREAK","baseAsset":"A","quoteAsset":"B","baseAssetPrecision":8,
+            "quoteAssetPrecision":6,"orderTypes":[],"quoteOrderQtyMarketAllowed":true,"filters":[{filters}]}}"#
+        );
+        rules_of(&serde_json::from_str(&text).expect("a symbol"))
+    }
+
+    #[test]
+    fn every_filter_of_the_exchange_becomes_its_rule() {
+        let all = rules(
+            r#"{"filterType":"PRICE_FILTER","minPrice":"1","maxPrice":"2","tickSize":"3"},
+            {"filterType":"LOT_SIZE","minQty":"4","maxQty":"5","stepSize":"6"},
+            {"filterType":"MARKET_LOT_SIZE","minQty":"7","maxQty":"8","stepSize":"9"},
+            {"filterType":"PERCENT_PRICE_BY_SIDE","bidMultiplierUp":"10","bidMultiplierDown":"11",
+             "askMultiplierUp":"12","askMultiplierDown":"13","avgPriceMins":5},
+            {"filterType":"PERCENT_PRICE","multiplierUp":"99","multiplierDown":"98","avgPriceMins":0},
+            {"filterType":"NOTIONAL","minNotional":"14","applyMinToMarket":true,"maxNotional":"15",
+             "applyMaxToMarket":false,"avgPriceMins":0},
+            {"filterType":"MIN_NOTIONAL","minNotional":"97","applyToMarket":false,"avgPriceMins":5},
+            {"filterType":"MAX_POSITION","maxPosition":"16"},{"filterType":"MAX_NUM_ORDERS","maxNumOrders":17},
+            {"filterType":"SOMETHING_NEW","x":1}"#,
+        );
+        let n = |units: i64| thunes_types::Decimal::from(units);
+        let band = |up, down| PercentBand {
+            filter: "PERCENT_PRICE_BY_SIDE",
+            up: n(up),
+            down: n(down),
+            by_average: true,
+        };
+        let lot = |min, max, step| Lot {
+            min: n(min),
+            max: n(max),
+            step: n(step),
+        };
+        let wanted = SymbolRules {
+            symbol: "AB".into(),
+            base_asset: "A".into(),
+            quote_asset: "B".into(),
+            status: "BREAK",
+            trading: false,
+            price_min: n(1),
+            price_max: n(2),
+            price_tick: n(3),
+            lot: lot(4, 5, 6),
+            market_lot: lot(7, 8, 9),
+            notional_min: n(14),
+            notional_min_applies_to_market: true,
+            notional_max: n(15),
+            notional_max_applies_to_market: false,
+            notional_by_average: false,
+            buy_band: Some(band(10, 11)),
+            sell_band: Some(band(12, 13)),
+            position_max: Some(n(16)),
+            open_orders_max: Some(17),
+            quote_precision: 6,
+        };
+        assert_eq!(all, wanted);
+        assert!(all.uses_average());
+    }
+
+    #[test]
+    fn the_older_filters_count_where_the_newer_are_not_listed() {
+        let older = rules(
+            r#"{"filterType":"PERCENT_PRICE","multiplierUp":"5","multiplierDown":"0.2","avgPriceMins":0},
+            {"filterType":"MIN_NOTIONAL","minNotional":"10","applyToMarket":true,"avgPriceMins":5}"#,
+        );
+        assert_eq!(older.buy_band, older.sell_band);
+        assert_eq!(older.buy_band.map(|band| band.filter), Some("PERCENT_PRICE"));
+        assert_eq!(older.notional_min, thunes_types::Decimal::TEN);
+        assert!(older.notional_min_applies_to_market && older.notional_by_average && older.uses_average());
+        assert!(!rules("").uses_average());
     }
 }
