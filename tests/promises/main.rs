@@ -4,6 +4,8 @@
 mod p1_each_trigger;
 mod p1_fence;
 mod p1_levels;
+mod crash_matrix;
+mod p1_network_disk_clock;
 mod p1_schedules;
 mod p1_scopes;
 mod p1_triggers;
@@ -18,6 +20,7 @@ mod p8_money;
 mod p9_opening;
 mod p9_reconciliation;
 mod p9_wipe;
+mod soak;
 
 /// The binary that cargo built for these tests.
 const THUNES: &str = env!("CARGO_BIN_EXE_thunes");

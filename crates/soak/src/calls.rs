@@ -101,9 +101,10 @@ impl Calls {
         self.risk.clone().update_limits(request).await.map(|_| ())
     }
 
-    /// Asks the gateway to compare and changes nothing.
-    pub async fn reconcile(&self) -> Result<gateway::ReconcileResponse, Status> {
+    /// Asks the gateway to compare; without `repair` it changes nothing.
+    pub async fn reconcile(&self, repair: bool) -> Result<gateway::ReconcileResponse, Status> {
         let request = gateway::ReconcileRequest {
+            repair,
             reason: "the soak looks".to_owned(),
             ..Default::default()
         };

@@ -24,7 +24,7 @@ pub use error::SoakError;
 pub use load::{Load, LoadTotals};
 pub use operator::{Operator, OperatorTotals};
 pub use report::SoakReport;
-pub use run::{Soak, SoakOptions};
+pub use run::{Soak, SoakOptions, hits, rest};
 pub use schedule::{LifePlan, Schedule};
 pub use sim::SimAdmin;
 pub use thunes_failpoint::available as failpoints_available;

@@ -142,7 +142,7 @@ async fn keep_house(calls: Calls, seed: u64, stop: CancellationToken) {
         let _ = if rng.random_bool(0.6) {
             calls.change_limit(limit).await
         } else {
-            calls.reconcile().await.map(|_| ())
+            calls.reconcile(false).await.map(|_| ())
         };
     }
 }

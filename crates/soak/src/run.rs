@@ -108,7 +108,7 @@ impl Soak {
         };
         let verdict = judge_when_settled(&environment, &calls, &sim, &so_far, SETTLED_WITHIN).await?;
         let evidence = collect(&environment, &calls, &sim, &so_far).await?;
-        let reconciliation = match calls.reconcile().await {
+        let reconciliation = match calls.reconcile(false).await {
             Ok(answer) => answer
                 .verdict()
                 .as_str_name()
@@ -169,7 +169,10 @@ async fn until_opening(calls: &Calls) -> Result<(), SoakError> {
 }
 
 /// Ends every fault, kills and starts everything without failpoints.
-async fn rest(environment: &Environment, sim: &SimAdmin) -> Result<(), SoakError> {
+///
+/// # Errors
+/// When something does not come back.
+pub async fn rest(environment: &Environment, sim: &SimAdmin) -> Result<(), SoakError> {
     let services = environment.services();
     for service in &services {
         environment.set_failpoints(*service, "")?;
@@ -179,8 +182,8 @@ async fn rest(environment: &Environment, sim: &SimAdmin) -> Result<(), SoakError
     sim.clear_faults().await
 }
 
-/// Place and action to how often it acted.
-fn hits(folder: &Path) -> BTreeMap<String, u64> {
+/// Place and action to how often it acted, as the processes of a data folder noted it.
+pub fn hits(folder: &Path) -> BTreeMap<String, u64> {
     let text = std::fs::read_to_string(folder.join(thunes_failpoint::HITS_FILE)).unwrap_or_default();
     let mut hits = BTreeMap::new();
     for line in text.lines() {

@@ -136,12 +136,15 @@ impl SimAdmin {
         Ok(())
     }
 
-    /// Cuts every stream, so that what they missed is asked for when they are back.
+    /// Somebody else buys on the account.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn disconnect_streams(&self) -> Result<(), SoakError> {
-        self.fault(&json!({ "kind": "disconnect_streams" })).await
+    pub async fn external_buy(&self, symbol: &str, quantity: &str) -> Result<(), SoakError> {
+        let trade = json!({ "symbol": symbol, "side": "BUY", "quantity": quantity });
+        self.call(reqwest::Method::POST, "/admin/external-trade", Some(&trade))
+            .await?;
+        Ok(())
     }
 }
 

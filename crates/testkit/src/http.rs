@@ -24,7 +24,23 @@ pub(crate) fn local_client() -> reqwest::Client {
 /// # Errors
 /// A sentence, when it does not.
 pub async fn http_get(url: &str) -> Result<String, String> {
-    let response = local_client().get(url).send().await.map_err(|e| e.to_string())?;
+    answered(local_client().get(url)).await
+}
+
+/// # Errors
+/// A sentence, when it does not answer with success.
+pub async fn http_put(url: &str, body: &serde_json::Value) -> Result<String, String> {
+    answered(local_client().put(url).json(body)).await
+}
+
+/// # Errors
+/// A sentence, when it does not answer with success.
+pub async fn http_delete(url: &str) -> Result<String, String> {
+    answered(local_client().delete(url)).await
+}
+
+async fn answered(request: reqwest::RequestBuilder) -> Result<String, String> {
+    let response = request.send().await.map_err(|e| e.to_string())?;
     let status = response.status();
     let text = response.text().await.map_err(|e| e.to_string())?;
     if status.is_success() {

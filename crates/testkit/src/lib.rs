@@ -20,7 +20,7 @@ pub use calls::{Calls, buy, limit_buy, limit_sell, of_strategy, of_symbol, sell}
 pub use cluster::{Cluster, roomy};
 pub use command::{Said, thunes};
 pub use flow::{Flow, Sent};
-pub use http::http_get;
+pub use http::{http_delete, http_get, http_put};
 pub use python::{program_for, python_for, python_with, required};
 pub use seed::Seed;
 pub use sim::{Ledger, LedgerFill, LedgerOrder, Refused, Sim};

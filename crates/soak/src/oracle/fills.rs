@@ -18,6 +18,11 @@ fn by_key(fills: &[Execution]) -> BTreeMap<Key<'_>, Vec<&Execution>> {
 
 pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
     let (exchange, book) = (by_key(&evidence.exchange_fills), by_key(&evidence.book_fills));
+    let ours: BTreeSet<&str> = evidence
+        .exchange
+        .iter()
+        .map(|order| order.client_order_id.as_str())
+        .collect();
     let keys: BTreeSet<Key<'_>> = exchange.keys().chain(book.keys()).copied().collect();
     for key in keys {
         verdict.counts.fills_compared += 1;
@@ -34,7 +39,7 @@ pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
                 |c| &mut c.missing,
                 || format!("at the exchange and not in the book: {traded:?}"),
             ),
-            [once] if once == traded => {}
+            [once] if agrees(once, traded, &ours) => {}
             [once] => verdict.count(
                 |c| &mut c.missing,
                 || format!("the book has another trade under this number: {once:?}; {traded:?}"),
@@ -56,6 +61,16 @@ pub(super) fn judge(evidence: &Evidence, verdict: &mut Verdict) {
             );
         }
     }
+}
+
+/// The same trade. What somebody else traded on the account bears no name of ours.
+fn agrees(booked: &Execution, traded: &Execution, ours: &BTreeSet<&str>) -> bool {
+    let named = ours.contains(traded.client_order_id.as_str());
+    let booked = Execution {
+        client_order_id: if named { booked } else { traded }.client_order_id.clone(),
+        ..booked.clone()
+    };
+    booked == *traded
 }
 
 /// What fills add up to, with fees in the base asset taken off.

@@ -1,0 +1,208 @@
+//! P1 against what lies between the machines: a network that holds what it carries, a disk that hangs, clocks that differ.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use thunes_proto::gateway::v1::OrderState;
+use thunes_proto::risk::v1::FenceOutcome;
+use thunes_runtime::clock;
+use thunes_supervisor::embedded::{Link, Plan, Service};
+use thunes_testkit::{Cluster, Flow, Seed, buy, http_put, until, until_ok};
+
+use crate::THUNES;
+use crate::p1_fence::{activate, assert_nothing_opened_after};
+
+const LONG: Duration = Duration::from_secs(20);
+
+async fn black_hole(cluster: &Cluster, link: Link) {
+    let proxy = cluster.env.proxy_admin_url().expect("there is a proxy");
+    let url = format!("{proxy}/admin/links/{}/fault", link.name());
+    http_put(&url, &json!({ "kind": "black_hole" }))
+        .await
+        .expect("the proxy takes it");
+}
+
+async fn heal(cluster: &Cluster) {
+    let proxy = cluster.env.proxy_admin_url().expect("there is a proxy");
+    thunes_testkit::http_delete(&format!("{proxy}/admin/faults"))
+        .await
+        .expect("the proxy heals");
+}
+
+// The request has left the gateway and lies somewhere on the way, until long after the activation's answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_a_request_that_the_network_held_until_after_the_answer_is_refused() {
+    let seed = Seed::of("p1_a_request_that_the_network_held_until_after_the_answer_is_refused");
+    let cluster = Cluster::start_with(THUNES, seed.number, Plan::with_fault_proxy).await;
+    let before = cluster.calls.order_now(buy("before", "BTCUSDT", "12")).await;
+    assert_eq!(before.state(), OrderState::Filled, "{before:?}");
+    black_hole(&cluster, Link::GatewayExchange).await;
+    let calls = cluster.calls.clone();
+    let held = tokio::spawn(async move { calls.submit(buy("held", "BTCUSDT", "12")).await });
+    until("the order is written down and sent", LONG, async || {
+        let order = cluster.calls.order("held").await;
+        order.is_ok_and(|order| order.state() == OrderState::Intent)
+    })
+    .await;
+    let (answer, answered_at_ms) = activate(&cluster, "").await;
+    assert!(
+        answer.gateways[0].waited_us > 500_000,
+        "nothing may be called fenced while that order can be accepted: {answer:?}"
+    );
+    heal(&cluster).await;
+    let refused = until_ok("the order has arrived", LONG, async || {
+        let ledger = cluster.sim.ledger().await;
+        let of_held = |refused: &&thunes_testkit::Refused| refused.client_order_id.as_deref() == Some("held");
+        let refused = ledger.refused.iter().find(of_held).cloned();
+        refused.ok_or_else(|| format!("{:?}; {:?}", ledger.order("held"), ledger.refused))
+    })
+    .await;
+    assert_eq!(refused.code, -1021, "too late: {refused:?}");
+    assert_nothing_opened_after(&cluster, answered_at_ms).await;
+    println!("{:?}", held.await.expect("no panic"));
+}
+
+// Risk cannot reach the gateway, and the gateway goes on as long as its lease lasts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_a_gateway_that_risk_cannot_reach_opens_nothing_after_the_answer() {
+    let mut seed = Seed::of("p1_a_gateway_that_risk_cannot_reach_opens_nothing_after_the_answer");
+    let cluster = Cluster::start_with(THUNES, seed.number, Plan::with_fault_proxy).await;
+    let flow = Flow::start(&cluster.calls, 4, |caller, number| {
+        buy(&format!("f-{caller}-{number}"), "BTCUSDT", "12")
+    });
+    until("orders flow", LONG, async || {
+        cluster.sim.ledger().await.buys().count() > 5
+    })
+    .await;
+    black_hole(&cluster, Link::GatewayRisk).await;
+    seed.moment(0, 200).await;
+    let (answer, answered_at_ms) = activate(&cluster, "").await;
+    assert_eq!(answer.gateways[0].outcome(), FenceOutcome::LeaseExpired, "{answer:?}");
+    seed.moment(0, 500).await;
+    heal(&cluster).await;
+    until("the gateway knows of the switch", LONG, async || {
+        let status = cluster.calls.gateway_status().await;
+        status.is_ok_and(|status| status.opening_refused_reason_code == "KILL_SWITCH_ACTIVE")
+    })
+    .await;
+    println!("{} orders were sent", flow.stop().await.len());
+    assert_nothing_opened_after(&cluster, answered_at_ms).await;
+}
+
+/// A disk that takes no writes and does not say so: somebody else holds the database's lock.
+async fn hang(cluster: &Cluster, database: &str) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(cluster.data_dir().join(database));
+    let mut connection = options.busy_timeout(LONG).connect().await.expect("the database");
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut connection)
+        .await
+        .expect("its lock");
+    connection
+}
+
+async fn let_go(mut connection: SqliteConnection) {
+    sqlx::query("ROLLBACK")
+        .execute(&mut connection)
+        .await
+        .expect("the lock is given back");
+    connection.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_p3_disks_that_hang_do_not_delay_the_fence_and_get_the_activation_later() {
+    let seed = Seed::of("p1_p3_disks_that_hang_do_not_delay_the_fence_and_get_the_activation_later");
+    for databases in [vec!["risk.db"], vec!["gateway.db"], vec!["risk.db", "gateway.db"]] {
+        let cluster = Cluster::start(THUNES, seed.number).await;
+        let flow = Flow::start(&cluster.calls, 2, |caller, number| {
+            buy(&format!("h-{caller}-{number}"), "BTCUSDT", "12")
+        });
+        until("orders flow", LONG, async || {
+            cluster.sim.ledger().await.buys().count() > 3
+        })
+        .await;
+        let mut locks = Vec::new();
+        for database in &databases {
+            locks.push(hang(&cluster, database).await);
+        }
+        let (answer, answered_at_ms) = activate(&cluster, "").await;
+        let both = databases.len() == 2;
+        assert_eq!(answer.durable, !both, "{databases:?}: {answer:?}");
+        for lock in locks {
+            let_go(lock).await;
+        }
+        until("the activation is on risk's disk", LONG, async || {
+            let status = cluster.calls.risk_status().await;
+            status.is_ok_and(|status| status.kill_switch_active && status.kill_switch_durable)
+        })
+        .await;
+        println!("{databases:?}: {} orders were sent", flow.stop().await.len());
+        assert_nothing_opened_after(&cluster, answered_at_ms).await;
+        // Nothing of it is forgotten, and the trail tells of it once.
+        cluster.kill(Service::Risk).await;
+        cluster.restart(Service::Risk).await;
+        let status = cluster.calls.risk_status().await.expect("it answers");
+        assert!(status.kill_switch_active, "{databases:?}: {status:?}");
+        until_ok("the trail tells of the activation", LONG, async || {
+            match cluster.trail().of_type("KILL_SWITCH_ACTIVATED").count() {
+                1 => Ok(()),
+                count => Err(format!("{count} times")),
+            }
+        })
+        .await;
+    }
+}
+
+// The exchange's clock falls back by almost what the gateway allows for, after it was measured: the exchange then accepts
+// orders longer than the gateway's own clock says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_a_clock_that_is_off_by_all_that_is_allowed_is_waited_for() {
+    const SKEW_MS: i64 = 480;
+    let seed = Seed::of("p1_a_clock_that_is_off_by_all_that_is_allowed_is_waited_for");
+    let cluster = Cluster::start(THUNES, seed.number).await;
+    let before = cluster.calls.order_now(buy("before", "BTCUSDT", "12")).await;
+    assert_eq!(before.state(), OrderState::Filled, "{before:?}");
+    let mut stretched = 0;
+    for (round, skew_ms) in [-SKEW_MS, -SKEW_MS, SKEW_MS, -SKEW_MS].into_iter().enumerate() {
+        // Past the receive window by the true clock, within it by the exchange's.
+        cluster
+            .sim
+            .fault(json!({ "kind": "latency", "count": 1, "ms": 2300 }))
+            .await;
+        cluster.sim.fault(json!({ "kind": "clock_skew", "ms": skew_ms })).await;
+        let hits = cluster.sim.hits("latency").await;
+        let id = format!("skewed-{round}");
+        let (calls, order) = (cluster.calls.clone(), buy(&id, "BTCUSDT", "12"));
+        let sent_at_ms = clock::now_ms();
+        let order = tokio::spawn(async move { calls.submit(order).await });
+        until("the exchange has the order", LONG, async || {
+            cluster.sim.hits("latency").await > hits
+        })
+        .await;
+        // Asleep, so that only the clock can tell risk that nothing is on its way any more.
+        let gateway = cluster.target(Service::ExchangeGateway);
+        if round % 2 == 0 {
+            gateway.pause().await.expect("paused");
+        }
+        let (answer, answered_at_ms) = activate(&cluster, "").await;
+        if round % 2 == 0 {
+            gateway.resume().await.expect("resumed");
+        }
+        println!(
+            "skew {skew_ms} ms: {:?}; {answer:?}",
+            order.await.expect("no panic").map(|a| a.accepted)
+        );
+        assert_nothing_opened_after(&cluster, answered_at_ms).await;
+        if let Some(accepted) = cluster.sim.ledger().await.order(&id) {
+            stretched += usize::from(accepted.accepted_at_ms - sent_at_ms > 2000);
+        }
+        cluster.sim.clear_faults().await;
+        cluster.calls.deactivate("next round", "").await.expect("deactivated");
+        cluster.until_opening().await;
+    }
+    assert!(
+        stretched > 0,
+        "the exchange accepted no order beyond the window of the true clock: this tested nothing"
+    );
+}
