@@ -1,10 +1,10 @@
 //! The promises of THUNES, each attacked over real processes: SIGKILL and SIGSTOP at random and at chosen moments, an
 //! exchange that answers late, twice or never. A test is named after the promise that it tries to break.
 
+mod crash_matrix;
 mod p1_each_trigger;
 mod p1_fence;
 mod p1_levels;
-mod crash_matrix;
 mod p1_network_disk_clock;
 mod p1_schedules;
 mod p1_scopes;

@@ -50,6 +50,8 @@ impl Engine {
                 (false, None, None)
             }
         };
+        // It has ended already, whatever becomes of the disk; its event is written by a later pass if not by this one.
+        let ended = self.reconciling.keep_ended(ended);
         let mut tx = begin_write(&self.database.pool).await?;
         if let Some(ended) = &ended {
             store::set_fact(&mut tx, FACT_OVERRIDE, "null").await?;
@@ -71,6 +73,9 @@ impl Engine {
         failpoint::pass("gateway.reconcile.before_commit");
         tx.commit().await?;
         failpoint::pass("gateway.reconcile.after_commit");
+        if ended.is_some() {
+            self.reconciling.ended_is_told();
+        }
         if let Some(agreed) = agreed {
             self.reconciling.stream_gap.fetch_and(
                 agreed.is_none() || !self.stream_connected.load(Ordering::SeqCst),

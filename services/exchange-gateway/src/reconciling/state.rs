@@ -9,7 +9,7 @@ use thunes_types::Decimal;
 use tokio::sync::watch;
 
 use crate::domain::reconcile::Sums;
-use crate::domain::reconcile::gate::{Override, ReconcileGate};
+use crate::domain::reconcile::gate::{Ended, Override, ReconcileGate};
 use crate::store;
 
 pub(super) const FACT_OVERRIDE: &str = "reconcile_override";
@@ -69,6 +69,8 @@ pub(crate) struct Reconciling {
     pub latest: watch::Sender<ReconciliationState>,
     /// What the last pass found, to tell news from what is known.
     told: Mutex<Option<BTreeSet<String>>>,
+    /// The end of an override whose event is not written yet.
+    untold: Mutex<Option<Ended>>,
     /// When a wipe of the account was last noticed, UTC; 0 when none was.
     pub wiped_at_ms: AtomicI64,
     /// The user stream was away since both sides last agreed.
@@ -91,6 +93,7 @@ impl Reconciling {
             strangers: Mutex::default(),
             latest: watch::Sender::new(ReconciliationState::default()),
             told: Mutex::default(),
+            untold: Mutex::default(),
             wiped_at_ms: AtomicI64::new(wiped_at_ms),
             stream_gap: AtomicBool::new(true),
         })
@@ -111,6 +114,19 @@ impl Reconciling {
 
     pub(super) fn set_agreed(&self, agreed: Option<Agreed>) {
         *lock(&self.agreed) = agreed;
+    }
+
+    /// Keeps the end of an override until its event is written, and gives what is still to be written.
+    pub(super) fn keep_ended(&self, ended: Option<Ended>) -> Option<Ended> {
+        let mut untold = lock(&self.untold);
+        if ended.is_some() {
+            *untold = ended;
+        }
+        untold.clone()
+    }
+
+    pub(super) fn ended_is_told(&self) {
+        *lock(&self.untold) = None;
     }
 
     /// Whether these are other discrepancies than those of the pass before.
