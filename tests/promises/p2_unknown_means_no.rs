@@ -202,3 +202,53 @@ async fn p2_what_may_have_been_sold_cannot_be_sold_again() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2_while_the_exchange_wants_silence_nothing_is_sent_and_then_it_goes_on() {
+    let seed = Seed::of("p2_while_the_exchange_wants_silence_nothing_is_sent_and_then_it_goes_on");
+    let cluster = Cluster::start(THUNES, seed.number).await;
+    assert_filled(&cluster, buy("before", "BTCUSDT", "100")).await;
+    cluster
+        .sim
+        .fault(json!({ "kind": "http_429", "count": 0, "retry_after_s": 2 }))
+        .await;
+    let blocked = |wanted: bool| {
+        let calls = &cluster.calls;
+        move || async move {
+            let status = calls.gateway_status().await.map_err(|s| s.to_string())?;
+            let is = status.exchange_blocked_until_ms > clock::now_ms();
+            if is == wanted {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        }
+    };
+    // Whatever the gateway asks next hears of it; two more words of the exchange are six seconds of silence.
+    until_ok("it is told to wait", LONG, blocked(true)).await;
+    assert_denied(&cluster, buy("opening", "BTCUSDT", "100"), &["EXCHANGE_RATE_LIMITED"]).await;
+    assert_denied(
+        &cluster,
+        sell("closing", "BTCUSDT", "0.0005"),
+        &["EXCHANGE_RATE_LIMITED"],
+    )
+    .await;
+    let begun_ms = clock::now_ms();
+    until_ok("it was told three times", LONG, async || {
+        match cluster.sim.hits("http_429").await {
+            3.. => Ok(()),
+            hits => Err(format!("{hits} hits")),
+        }
+    })
+    .await;
+    let took_ms = clock::now_ms() - begun_ms;
+    assert!(
+        took_ms > 2_000,
+        "it asked again {took_ms} ms after the first word, which asked for 2000 each"
+    );
+    cluster.sim.clear_faults().await;
+    until_ok("the wait is over", LONG, blocked(false)).await;
+    assert_filled(&cluster, buy("after", "BTCUSDT", "100")).await;
+    assert_filled(&cluster, sell("closed", "BTCUSDT", "0.0005")).await;
+    cluster.sim.ledger().await.assert_no_order_twice();
+}
