@@ -211,8 +211,8 @@ impl Engine {
         if !self.is_ready() {
             return Some(ReasonCode::GatewayStarting);
         }
-        if self.reconciled_enough().is_err() {
-            return Some(ReasonCode::ReconciliationNotClean);
+        if let Err((code, _)) = self.reconciled_enough() {
+            return Some(code);
         }
         self.gate(|gate| gate.closed_because(clock::boot_ms()))
     }
@@ -220,20 +220,28 @@ impl Engine {
     /// Opening waits for the first clean reconciliation of this run, or for an operator.
     ///
     /// # Errors
-    /// Says what it waits for.
-    pub(crate) fn reconciled_enough(&self) -> Result<(), String> {
-        if self.reconciling.gate(|gate| gate.is_open(clock::now_ms())) {
+    /// Says what it waits for. Before the first verdict of a run that is the start itself.
+    pub(crate) fn reconciled_enough(&self) -> Result<(), (ReasonCode, String)> {
+        let (open, looked) = self
+            .reconciling
+            .gate(|gate| (gate.is_open(clock::now_ms()), gate.found().is_some()));
+        if open {
             return Ok(());
         }
+        let code = if looked {
+            ReasonCode::ReconciliationNotClean
+        } else {
+            ReasonCode::GatewayStarting
+        };
         let latest = self.reconciling.latest.borrow();
         let why = match (latest.undetermined_reason.as_str(), latest.mismatches) {
             ("", 0) => "it is not done yet".to_owned(),
             ("", mismatches) => format!("{mismatches} discrepancies: thunes reconcile"),
             (undetermined, _) => format!("no verdict yet: {undetermined}"),
         };
-        Err(format!(
-            "❌ No new positions before a reconciliation since the start was clean, or overridden ({why})"
-        ))
+        let text =
+            format!("❌ No new positions before a reconciliation since the start was clean, or overridden ({why})");
+        Err((code, text))
     }
 }
 

@@ -190,10 +190,7 @@ impl Engine {
                 text: "❌ The gateway is starting: the baseline is not recorded yet".into(),
             });
         }
-        self.reconciled_enough().map_err(|text| Denial {
-            code: ReasonCode::ReconciliationNotClean,
-            text,
-        })?;
+        self.reconciled_enough().map_err(|(code, text)| Denial { code, text })?;
         let backlog = self.outbox.status().await.map_err(|e| Denial {
             code: ReasonCode::JournalUnwritable,
             text: format!("❌ The journal cannot be read: {e}"),
