@@ -113,6 +113,7 @@ impl World {
             venue_order_id: String::new(),
             executed_quantity: Decimal::ZERO,
             executed_quote: Decimal::ZERO,
+            by_operator: false,
         };
         let recv_window = if side == Side::Buy {
             FENCE.recv_window_ms
