@@ -160,6 +160,37 @@ async fn p5_a_fill_that_a_broken_stream_lost_is_asked_for() {
     assert_clean(&cluster).await;
 }
 
+// After a reconnect the gateway subscribes and then asks. A fill between the two reaches it both ways; a fill after the
+// question was carried out, and before its answer came, makes the answer old news.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p5_a_fill_between_subscribing_and_the_answer_is_counted_once_and_not_undone() {
+    let seed = Seed::of("p5_a_fill_between_subscribing_and_the_answer_is_counted_once_and_not_undone");
+    let cluster = Cluster::start(THUNES, seed.number).await;
+    for (id, held_up) in [("between", "latency"), ("old-news", "latency_after")] {
+        cluster.sim.price("BTCUSDT", "60000").await;
+        resting(&cluster, id, "BTCUSDT", "0.01", "59000").await;
+        let spec = json!({ "kind": held_up, "path": "/api/v3/order", "method": "GET", "ms": 2000, "count": 0 });
+        cluster.sim.fault(spec).await;
+        cluster.sim.fault(json!({ "kind": "disconnect_streams" })).await;
+        until_ok("the gateway has subscribed and asks", LONG, async || {
+            let status = cluster.calls.gateway_status().await.map_err(|s| s.to_string())?;
+            if status.stream_connected && cluster.sim.hits(held_up).await > 0 {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
+        })
+        .await;
+        cluster.sim.price("BTCUSDT", "58900").await;
+        assert_eq!(until_known_filled(&cluster, id).await, OrderState::Filled, "{id}");
+        cluster.sim.clear_faults().await;
+        // Its turn comes once the question that was held up is answered and the answer taken over.
+        let again = cluster.calls.order_now(limit_buy(id, "BTCUSDT", "0.01", "59000")).await;
+        assert_eq!((again.state(), again.fills.len()), (OrderState::Filled, 1), "{again:?}");
+    }
+    assert_clean(&cluster).await;
+}
+
 // The stream loses the fill and goes on as if nothing had been: reconciliation finds it, says what it is, and repairs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p5_a_fill_that_a_healthy_stream_lost_is_found_and_repaired_by_reconciliation() {
