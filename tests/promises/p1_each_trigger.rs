@@ -339,6 +339,7 @@ fn found(verdict: &str, unexplained_quote: &str, mismatches: i64) -> GatewayHeal
             unexplained_quote: unexplained_quote.into(),
             mismatches,
             finished_at_ms: clock::now_ms(),
+            ..Default::default()
         }),
         ..Default::default()
     }
