@@ -190,7 +190,14 @@ impl Counter {
         let reserve = match self.kind {
             // Never more than half: whatever was configured, some reading must go on.
             Kind::Weight | Kind::RawRequests => reserve_weight.min(self.limit / 2),
-            Kind::Orders => 0,
+            // Opening leaves a fifth to closing, and closing is never held back by a count of ours: what a flattening may
+            // still send is for the exchange to say.
+            Kind::Orders => {
+                return match purpose {
+                    Purpose::Open => self.limit - self.limit / 5,
+                    Purpose::Stop | Purpose::Resolve | Purpose::Read => u64::MAX,
+                };
+            }
         };
         let kept = match purpose {
             Purpose::Stop => 0,
@@ -365,7 +372,7 @@ impl Budget {
                 return Err(HeldBack {
                     why: HeldWhy::Budget,
                     message: format!(
-                        "{}: {} used and {share} more would be above {allowed} of {}, the rest is kept for cancelling",
+                        "{}: {} used and {share} more would be above {allowed} of {}, the rest is kept for cancelling and closing",
                         counter.name(),
                         after - share,
                         counter.limit

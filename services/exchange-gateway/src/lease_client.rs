@@ -279,7 +279,7 @@ impl Session {
 
 async fn persist_halted_epoch(engine: &Engine, epoch: i64) -> Result<(), GatewayError> {
     let mut tx = begin_write(&engine.database.pool).await?;
-    store::set_fact(&mut tx, FACT_HALTED_EPOCH, &epoch.to_string()).await?;
+    store::raise_fact(&mut tx, FACT_HALTED_EPOCH, epoch).await?;
     failpoint::pass("gateway.halt.before_commit");
     tx.commit().await?;
     failpoint::pass("gateway.halt.after_commit");

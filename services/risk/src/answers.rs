@@ -123,6 +123,15 @@ impl Answers {
         }
     }
 
+    /// Takes an answer back that did not come true.
+    pub(crate) async fn withdraw(tx: &mut Transaction<'_, Sqlite>, request_id: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM requests WHERE request_id = ? AND payload_hash = 'switch'")
+            .bind(request_id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
     /// Writes an answer, in the transaction of the change where there is one.
     pub(crate) async fn save(
         tx: &mut Transaction<'_, Sqlite>,

@@ -69,6 +69,9 @@ impl Engine {
         self.outbox.wake();
         if let Some(lifting) = &lifting {
             if !self.put_in_force(lifting, activations) {
+                if let Err(error) = self.take_back(&request.request_id).await {
+                    tracing::error!(%error, "a deactivation that was overtaken is still on disk; the halt is written again");
+                }
                 return Err(RiskError::Overtaken);
             }
             let alert = deactivation_alert(lifting);
@@ -78,6 +81,16 @@ impl Engine {
         self.answers.keep(&request.request_id, bytes);
         failpoint::pass("risk.deactivate.before_answer");
         Ok(answer)
+    }
+
+    /// The disk says that the halt has ended, and it has not: it is written again at once, and the kept answer goes.
+    async fn take_back(&self, request_id: &str) -> Result<(), RiskError> {
+        let mut tx = begin_write(&self.database.pool).await?;
+        let recorded = self.record_unrecorded(&mut tx, "").await?;
+        Answers::withdraw(&mut tx, request_id).await?;
+        tx.commit().await?;
+        self.mark_recorded(&recorded);
+        Ok(())
     }
 
     async fn record_lifting(

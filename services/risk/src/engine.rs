@@ -128,6 +128,9 @@ impl Engine {
         let mut state = self.state();
         state.asked.record(now);
         let own = state.reservations.take(client_order_id);
+        if own.is_some() {
+            state.recent.forget(trade);
+        }
         let judged = judge(&state, Some(account), trade, now, self.config.positions_stale_ms);
         let epoch = state.halts.epoch();
         let approved = judged.as_ref().is_ok_and(|decision| decision.approved);
@@ -138,9 +141,7 @@ impl Engine {
                 reservations,
                 ..
             } = &mut *state;
-            if own.is_none() {
-                recent.record(trade, now, limits);
-            }
+            recent.record(trade, now, limits);
             if trade.side == Side::Buy {
                 let reservation = Reservation {
                     account: account.to_owned(),

@@ -179,6 +179,7 @@ impl Engine {
             return self.no_lease(message.renew_seq, Some(ReasonCode::AccountHeldByAnotherGateway));
         };
         holder.connected = true;
+        holder.heard_until_boot_ms = now + self.config.lease.lease_ms;
         let by_confirmation = if message.confirmed_persisted {
             confirmed_epoch
         } else {

@@ -36,7 +36,7 @@ impl Engine {
         let _turn = self.answers.turn(&request.request_id).await;
         let known = self.answers.find("ActivateKillSwitch", &request.request_id, &request)?;
         if let Some(answer) = known {
-            return Ok(self.answer_again(&scope, answer, arrived).await);
+            return self.answer_again(&scope, answer, arrived).await;
         }
         let author = Author {
             reason: request.reason.clone(),
@@ -102,18 +102,30 @@ impl Engine {
         scope: &Scope,
         mut answer: ActivateKillSwitchResponse,
         arrived: std::time::Instant,
-    ) -> ActivateKillSwitchResponse {
-        let held = self.state().halts.get(scope).cloned();
-        if let Some(held) = held.filter(|held| held.epoch == answer.epoch) {
-            answer.gateways = self.wait_until_fenced(scope, answer.epoch, arrived).await;
-            answer.resting_orders = self.resting_orders(scope);
-            if answer.fenced_after_us == 0 {
-                answer.fenced_after_us = clock::elapsed_us(arrived);
-            }
-            answer.stop = self.wait_for_stop(&held).await;
-            answer.durable = self.is_durable(scope, answer.epoch) || answer.gateways.iter().any(|g| g.persisted);
+    ) -> Result<ActivateKillSwitchResponse, RiskError> {
+        let Some(held) = self.state().halts.get(scope).cloned() else {
+            // Kept when it was written, and nobody was told yet that the fence is closed: there is nothing to tell any more.
+            return if answer.fenced_after_us == 0 {
+                Err(RiskError::Superseded)
+            } else {
+                Ok(answer)
+            };
+        };
+        if held.epoch != answer.epoch {
+            // Raised, or taken up again after a restart: what holds now is what the caller has to be told.
+            answer.epoch = held.epoch;
+            answer.level = level_to_wire(held.level);
+            answer.reason.clone_from(&held.author.reason);
+            answer.activated_at_ms = held.author.at_ms;
         }
-        answer
+        answer.gateways = self.wait_until_fenced(scope, held.epoch, arrived).await;
+        answer.resting_orders = self.resting_orders(scope);
+        if answer.fenced_after_us == 0 {
+            answer.fenced_after_us = clock::elapsed_us(arrived);
+        }
+        answer.stop = self.wait_for_stop(&held).await;
+        answer.durable = self.is_durable(scope, held.epoch) || answer.gateways.iter().any(|g| g.persisted);
+        Ok(answer)
     }
 
     /// A trigger of ours halts everything: takes hold, and writes when the disk lets it; nobody waits.

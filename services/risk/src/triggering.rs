@@ -56,7 +56,8 @@ impl Engine {
     async fn save_triggers_once(&self) -> Result<(), RiskError> {
         let triggers = {
             let mut state = self.state();
-            if !state.triggers.take_dirty() {
+            // Never on disk before the halt that it made: a restart would find neither the halt nor a trigger that can fire.
+            if state.halts.held().any(|halt| !halt.durable) || !state.triggers.take_dirty() {
                 return Ok(());
             }
             state.triggers.clone()

@@ -446,7 +446,8 @@ impl World {
     fn restart_risk(&mut self, bounds: &Bounds, flaw: Flaw) {
         self.restarts += 1;
         self.risk.run += 1;
-        self.risk.halts = self.risk.disk_halts.clone();
+        let disk = &self.risk.disk_halts;
+        self.risk.halts = Halts::restored(disk.epoch(), disk.quiet().clone(), disk.held().cloned().collect());
         self.risk.waiting = None;
         self.risk.leases = Leases::default();
         if let (Some(index), false) = (self.risk.disk_holder, flaw == Flaw::RestartForgetsHolder) {

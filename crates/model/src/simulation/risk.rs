@@ -231,7 +231,8 @@ impl World {
 
     pub(super) fn risk_starts(&mut self) {
         self.risk.up = true;
-        self.risk.halts = self.risk.disk_halts.clone();
+        let disk = &self.risk.disk_halts;
+        self.risk.halts = Halts::restored(disk.epoch(), disk.quiet().clone(), disk.held().cloned().collect());
         self.risk.leases = Leases::default();
         self.risk.reservations = Reservations::default();
         let now = self.queue.now();

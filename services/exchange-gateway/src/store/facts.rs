@@ -20,6 +20,19 @@ pub(crate) async fn set_fact(tx: &mut Transaction<'_, Sqlite>, name: &str, value
     Ok(())
 }
 
+/// Sets a number that only grows: an older write that comes late changes nothing.
+pub(crate) async fn raise_fact(tx: &mut Transaction<'_, Sqlite>, name: &str, value: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value \
+         WHERE CAST(excluded.value AS INTEGER) > CAST(facts.value AS INTEGER)",
+    )
+    .bind(name)
+    .bind(value.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 fn cursor_name(symbol: &str) -> String {
     format!("holding_cursor.{symbol}")
 }

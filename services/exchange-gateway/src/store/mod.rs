@@ -6,10 +6,12 @@ mod orders;
 mod reconcile;
 mod stops;
 
-pub(crate) use facts::{add_to_holding, fact, holding, moves_holdings, set_fact, set_holding, set_holding_cursor};
+pub(crate) use facts::{
+    add_to_holding, fact, holding, moves_holdings, raise_fact, set_fact, set_holding, set_holding_cursor,
+};
 pub(crate) use fills::{
-    FillRow, fill, filled_quantity, fills_by_ids, fills_of_order, has_undelivered, insert_fill, mark_delivered,
-    mark_undelivered, undelivered, undelivered_count,
+    FillRow, fill, filled_quantity, filled_since, fills_by_ids, fills_of_order, has_undelivered, insert_fill,
+    mark_delivered, mark_undelivered, undelivered, undelivered_count,
 };
 pub(crate) use orders::{OrderRow, find_order, insert_order, list_orders, live_orders, remaining_sells, update_order};
 pub(crate) use reconcile::{

@@ -83,6 +83,14 @@ impl Recent {
         self.orders.push_back((now_boot_ms, Fingerprint::of(trade)));
     }
 
+    /// An order that was approved before is judged again: it must not stand in its own way.
+    pub fn forget(&mut self, trade: &Trade) {
+        let fingerprint = Fingerprint::of(trade);
+        if let Some(index) = self.orders.iter().rposition(|(_, other)| *other == fingerprint) {
+            self.orders.remove(index);
+        }
+    }
+
     fn in_last_minute(&self, now_boot_ms: i64) -> i64 {
         let recent = self
             .orders

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thunes_types::{HaltLevel, Scope};
 
@@ -61,6 +61,10 @@ pub struct Halts {
     epoch: i64,
     held: BTreeMap<Scope, Halt>,
     quiet: Quiet,
+    /// The counter as this run found it.
+    restored_epoch: i64,
+    /// Gateways that have been heard in this run.
+    met: BTreeSet<String>,
 }
 
 /// Most halts of single symbols and strategies that hold at once; a higher number would not fit into a lease's answer.
@@ -91,6 +95,8 @@ impl Halts {
             epoch,
             held: held.into_iter().map(|halt| (halt.scope.clone(), halt)).collect(),
             quiet,
+            restored_epoch: epoch,
+            met: BTreeSet::new(),
         }
     }
 
@@ -195,13 +201,17 @@ impl Halts {
     }
 
     /// A gateway has seen something halted at `epoch`. If this state cannot be newer than that, it has forgotten
-    /// something: everything is halted, beyond that epoch.
+    /// something: everything is halted, beyond that epoch. The first word of a gateway is held against what this run found
+    /// at its start, since what came after could have been counted anew.
     pub fn learn_halted_epoch(&mut self, epoch: i64, gateway: &str, now_ms: i64) -> bool {
-        let forgot = epoch > self.epoch || (epoch == self.epoch && self.held.is_empty());
+        let first = self.met.insert(gateway.to_owned());
+        let forgot = (first && epoch > self.restored_epoch)
+            || epoch > self.epoch
+            || (epoch == self.epoch && self.held.is_empty());
         if forgot {
             let reason =
                 format!("gateway {gateway} saw the kill-switch active at epoch {epoch}, which risk does not know");
-            self.epoch = epoch + 1;
+            self.epoch = self.epoch.max(epoch) + 1;
             let halt = Halt {
                 scope: Scope::All,
                 // What was forgotten may have gone further; a person decides that.
@@ -250,6 +260,13 @@ mod tests {
         let all = halts.all().expect("active");
         assert!(all.epoch == 8 && !all.durable && halts.epoch() == 8);
         let quiet = Halts::untouched(0).quiet().clone();
+        let mut reused = Halts::restored(4, quiet.clone(), Vec::new());
+        assert!(reused.activate(&symbol("ETHUSDT"), HaltLevel::HaltNew, author("other", 1)));
+        assert!(
+            reused.learn_halted_epoch(5, "g", 2) && reused.all().is_some(),
+            "epoch 5 was counted anew; the gateway saw another one"
+        );
+        assert!(!reused.learn_halted_epoch(6, "g", 3), "what this run told it since is no news");
         let mut restored = Halts::restored(7, quiet, Vec::new());
         assert!(
             restored.learn_halted_epoch(7, "g", 1),

@@ -25,6 +25,8 @@ pub struct Holder {
     pub lease_end_boot_ms: i64,
     /// By the epoch under which they were granted, when its leases end.
     granted: BTreeMap<i64, i64>,
+    /// Until when it counts as alive by its last message, whether or not that brought it a lease.
+    pub heard_until_boot_ms: i64,
     pub connected: bool,
     /// The highest epoch for which it said "closed, nothing in flight".
     pub confirmed_epoch: i64,
@@ -71,7 +73,8 @@ impl Leases {
         if holder.gateway_id == gateway_id && holder.incarnation == incarnation {
             return Claim::Holder;
         }
-        let until_boot_ms = holder.lease_end_boot_ms + rules.grace_ms();
+        // While everything is halted there are no leases; who is heard still holds the account and carries out the halt.
+        let until_boot_ms = holder.lease_end_boot_ms.max(holder.heard_until_boot_ms) + rules.grace_ms();
         if now_boot_ms >= until_boot_ms {
             Claim::MayTakeOver
         } else {
@@ -84,6 +87,7 @@ impl Leases {
             gateway_id: gateway_id.to_owned(),
             incarnation: incarnation.to_owned(),
             lease_end_boot_ms,
+            heard_until_boot_ms: lease_end_boot_ms,
             // Older than every halt.
             granted: BTreeMap::from([(0, lease_end_boot_ms)]),
             connected: false,
@@ -177,6 +181,20 @@ mod tests {
             assert_eq!(leases.claim("acc", gateway, run, 3500, RULES), Claim::MayTakeOver);
         }
         assert_eq!(leases.claim("other account", "h", "1", 0, RULES), Claim::MayTakeOver);
+    }
+
+    #[test]
+    fn p1_a_holder_that_is_heard_keeps_the_account_while_everything_is_halted() {
+        let mut leases = Leases::default();
+        leases.take_over("acc", "a", "1", 0);
+        let holder = leases.holder_mut("acc", "a", "1").expect("the holder");
+        holder.heard_until_boot_ms = 60_000;
+        assert_eq!(
+            leases.claim("acc", "b", "1", 60_000, RULES),
+            Claim::HeldByAnother { until_boot_ms: 62_500 },
+            "without a lease, but alive"
+        );
+        assert_eq!(leases.claim("acc", "b", "1", 62_500, RULES), Claim::MayTakeOver);
     }
 
     #[test]
