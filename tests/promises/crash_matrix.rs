@@ -321,7 +321,17 @@ impl Stage {
         let trigger = round.trigger();
         self.prepare(round).await;
         let action = if round.stops { "stop" } else { "kill" };
-        self.start(round.service, &format!("{}={action}", round.place)).await;
+        let failpoints = format!("{}={action}", round.place);
+        if round.stops {
+            // It may stand still before it is ready.
+            self.environment
+                .set_failpoints(round.service, &failpoints)
+                .expect("a service");
+            let target = self.environment.target(round.service).expect("a service");
+            target.start().await.expect("it starts");
+        } else {
+            self.start(round.service, &failpoints).await;
+        }
         if trigger == Trigger::NewBook {
             self.start(Service::ExchangeGateway, "").await;
         }
