@@ -127,8 +127,15 @@ async fn p1_p3_disks_that_hang_do_not_delay_the_fence_and_get_the_activation_lat
             locks.push(hang(&cluster, database).await);
         }
         let (answer, answered_at_ms) = activate(&cluster, "").await;
-        let both = databases.len() == 2;
-        assert_eq!(answer.durable, !both, "{databases:?}: {answer:?}");
+        // Honest: written by risk, or known to be written by the gateway when the fence was closed.
+        let risk_writes = !databases.contains(&"risk.db");
+        let gateway_wrote = answer.gateways.iter().any(|gateway| gateway.persisted);
+        assert_eq!(
+            answer.durable,
+            risk_writes || gateway_wrote,
+            "{databases:?}: {answer:?}"
+        );
+        assert!(databases.len() < 2 || !answer.durable, "no disk had it: {answer:?}");
         for lock in locks {
             let_go(lock).await;
         }
@@ -154,55 +161,73 @@ async fn p1_p3_disks_that_hang_do_not_delay_the_fence_and_get_the_activation_lat
     }
 }
 
+/// An order that the exchange has and sits on. The lease is short, so it may be over just then: another one is tried.
+async fn on_its_way(cluster: &Cluster, round: usize) -> (String, i64, tokio::task::JoinHandle<()>) {
+    for attempt in 0..50 {
+        cluster.until_opening().await;
+        let hits = cluster.sim.hits("latency").await;
+        let id = format!("skewed-{round}-{attempt}");
+        let (calls, order) = (cluster.calls.clone(), buy(&id, "BTCUSDT", "12"));
+        let sent_at_ms = clock::now_ms();
+        let sent = tokio::spawn(async move { println!("{:?}", calls.submit(order).await.map(|a| a.accepted)) });
+        until("the exchange has the order, or it is denied", LONG, async || {
+            cluster.sim.hits("latency").await > hits || sent.is_finished()
+        })
+        .await;
+        if !sent.is_finished() {
+            return (id, sent_at_ms, sent);
+        }
+    }
+    panic!("no order gets through");
+}
+
 // The exchange's clock falls back by almost what the gateway allows for, after it was measured: the exchange then accepts
-// orders longer than the gateway's own clock says.
+// orders longer than the gateway's own clock says. The lease is so short that nothing else hides it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_a_clock_that_is_off_by_all_that_is_allowed_is_waited_for() {
     const SKEW_MS: i64 = 480;
     let seed = Seed::of("p1_a_clock_that_is_off_by_all_that_is_allowed_is_waited_for");
-    let cluster = Cluster::start(THUNES, seed.number).await;
-    let before = cluster.calls.order_now(buy("before", "BTCUSDT", "12")).await;
-    assert_eq!(before.state(), OrderState::Filled, "{before:?}");
+    let short = |plan: Plan| plan.setting(Service::Risk, "risk.lease_ms", "400");
+    let cluster = Cluster::start_with(THUNES, seed.number, short).await;
     let mut stretched = 0;
-    for (round, skew_ms) in [-SKEW_MS, -SKEW_MS, SKEW_MS, -SKEW_MS].into_iter().enumerate() {
+    for (round, skew_ms) in [-SKEW_MS, -SKEW_MS, -SKEW_MS, SKEW_MS].into_iter().enumerate() {
+        cluster.until_opening().await;
         // Past the receive window by the true clock, within it by the exchange's.
-        cluster
-            .sim
-            .fault(json!({ "kind": "latency", "count": 1, "ms": 2300 }))
-            .await;
+        let latency = json!({ "kind": "latency", "count": 1, "ms": 2430 });
+        cluster.sim.fault(latency).await;
         cluster.sim.fault(json!({ "kind": "clock_skew", "ms": skew_ms })).await;
-        let hits = cluster.sim.hits("latency").await;
-        let id = format!("skewed-{round}");
-        let (calls, order) = (cluster.calls.clone(), buy(&id, "BTCUSDT", "12"));
-        let sent_at_ms = clock::now_ms();
-        let order = tokio::spawn(async move { calls.submit(order).await });
-        until("the exchange has the order", LONG, async || {
-            cluster.sim.hits("latency").await > hits
-        })
-        .await;
+        let (id, sent_at_ms, sent) = on_its_way(&cluster, round).await;
         // Asleep, so that only the clock can tell risk that nothing is on its way any more.
         let gateway = cluster.target(Service::ExchangeGateway);
-        if round % 2 == 0 {
+        let asleep = round != 2;
+        if asleep {
             gateway.pause().await.expect("paused");
         }
-        let (answer, answered_at_ms) = activate(&cluster, "").await;
-        if round % 2 == 0 {
+        let (_, answered_at_ms) = activate(&cluster, "").await;
+        // Whatever was on its way has been matched or refused.
+        let over_at_ms = sent_at_ms + 3500;
+        tokio::time::sleep(Duration::from_millis(
+            (over_at_ms - clock::now_ms()).max(0).unsigned_abs(),
+        ))
+        .await;
+        if asleep {
             gateway.resume().await.expect("resumed");
         }
-        println!(
-            "skew {skew_ms} ms: {:?}; {answer:?}",
-            order.await.expect("no panic").map(|a| a.accepted)
+        sent.await.expect("no panic");
+        let ledger = cluster.sim.ledger().await;
+        let late = ledger.buys().find(|order| order.accepted_at_ms > answered_at_ms);
+        assert!(
+            late.is_none(),
+            "P1: accepted after the answer at {answered_at_ms}: {late:?}"
         );
-        assert_nothing_opened_after(&cluster, answered_at_ms).await;
-        if let Some(accepted) = cluster.sim.ledger().await.order(&id) {
-            stretched += usize::from(accepted.accepted_at_ms - sent_at_ms > 2000);
+        if let Some(accepted) = ledger.order(&id) {
+            stretched += usize::from(accepted.accepted_at_ms - accepted.signed_timestamp_ms > 2000);
         }
         cluster.sim.clear_faults().await;
         cluster.calls.deactivate("next round", "").await.expect("deactivated");
-        cluster.until_opening().await;
     }
     assert!(
         stretched > 0,
-        "the exchange accepted no order beyond the window of the true clock: this tested nothing"
+        "no order was accepted beyond the window of the true clock: this tested nothing"
     );
 }

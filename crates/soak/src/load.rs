@@ -19,7 +19,7 @@ use crate::tally::Tally;
 use crate::{Calls, SoakError};
 
 /// Between two actions of one client.
-const PAUSE_MS: (u64, u64) = (5, 60);
+const PAUSE_MS: (u64, u64) = (5, 40);
 /// After an answer that was none: a service that is down is not to be hammered.
 const AFTER_FAILURE: Duration = Duration::from_millis(40);
 /// Orders that a client comes back to.

@@ -48,7 +48,7 @@ impl Operator {
     /// Begins to turn the switch on and off, and to order faults, by chances drawn from the seed.
     pub fn start(calls: &Calls, sim: &SimAdmin, seed: u64) -> Self {
         let (notes, stop) = (Arc::new(Mutex::new(Notes::default())), CancellationToken::new());
-        let switching = switch(calls.clone(), Arc::clone(&notes), seed, stop.clone());
+        let switching = switch(calls.clone(), sim.clone(), Arc::clone(&notes), seed, stop.clone());
         let keeping = keep_house(calls.clone(), seed, stop.clone());
         let lying = lie(sim.clone(), Arc::clone(&notes), seed, stop.clone());
         Self {
@@ -83,13 +83,25 @@ async fn pause(millis: u64, stop: &CancellationToken) {
     stop.run_until_cancelled(sleep).await;
 }
 
-async fn switch(calls: Calls, notes: Arc<Mutex<Notes>>, seed: u64, stop: CancellationToken) {
+async fn switch(calls: Calls, sim: SimAdmin, notes: Arc<Mutex<Notes>>, seed: u64, stop: CancellationToken) {
     let mut rng = StdRng::seed_from_u64(mix(seed, 500));
     let note = |change: &mut dyn FnMut(&mut Notes)| change(&mut notes.lock().unwrap_or_else(PoisonError::into_inner));
     for round in 0u64.. {
         pause(rng.random_range(1500..5000), &stop).await;
         if stop.is_cancelled() {
             return;
+        }
+        // Orders that are on their way in this moment, some of them past their receive window.
+        let (on_the_way, ms, ahead_ms) = (
+            rng.random_bool(0.7),
+            rng.random_range(150..900u64),
+            rng.random_range(20..200),
+        );
+        if on_the_way {
+            let latency = json!({ "kind": "latency", "count": 4, "ms": ms });
+            // An exchange that is down holds nothing.
+            let _ = sim.fault(&latency).await;
+            pause(ahead_ms, &stop).await;
         }
         let (begun, reason) = (Instant::now(), "the soak closes the fence");
         let request_id = format!("soak-on-{round}");
@@ -166,18 +178,30 @@ fn fault(rng: &mut StdRng) -> Value {
     kinds[rng.random_range(0..kinds.len())].clone()
 }
 
+/// Together they are what an order's fate hangs on: it was executed, nobody is told, and who asks hears that there is none.
+fn hidden_execution() -> [Value; 3] {
+    [
+        json!({ "kind": "drop_stream_event", "count": 4 }),
+        json!({ "kind": "hide_order", "count": 4, "method": "GET" }),
+        json!({ "kind": "error_503_after", "count": 1 }),
+    ]
+}
+
 async fn lie(sim: SimAdmin, notes: Arc<Mutex<Notes>>, seed: u64, stop: CancellationToken) {
     let mut rng = StdRng::seed_from_u64(mix(seed, 600));
     while !stop.is_cancelled() {
         pause(rng.random_range(200..1500), &stop).await;
-        let fault = fault(&mut rng);
-        // An exchange that is down takes no orders of this kind either.
-        if sim.fault(&fault).await.is_ok() {
-            notes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .totals
-                .faults_ordered += 1;
+        let (one, hides) = (fault(&mut rng), rng.random_bool(0.25));
+        let faults = if hides { hidden_execution().to_vec() } else { vec![one] };
+        for fault in &faults {
+            // An exchange that is down takes no orders of this kind either.
+            if sim.fault(fault).await.is_ok() {
+                notes
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .totals
+                    .faults_ordered += 1;
+            }
         }
     }
 }

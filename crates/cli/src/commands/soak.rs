@@ -13,7 +13,7 @@ pub struct SoakArgs {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     kills: u64,
     /// Clients that trade at the same time.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     clients: u16,
     /// Keep the folder even when nothing was found.
     #[arg(long)]
