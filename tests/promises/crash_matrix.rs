@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use thunes_failpoint::{ALL, Kind};
 use thunes_proto::gateway::v1::{OrderType, SubmitOrderRequest};
+use thunes_proto::risk::v1::KillSwitchLevel;
 use thunes_proto::types::v1::Side;
 use thunes_runtime::clock;
 use thunes_soak::oracle::{Activation, Evidence, FencedSpan};
@@ -57,6 +58,7 @@ enum Trigger {
     Absences,
     Leftovers,
     Cancels,
+    Stops,
     Switch,
     Limits,
     Reconciliations,
@@ -80,6 +82,7 @@ fn trigger(place: &str, service: Service) -> Trigger {
         ("gateway.leftover.", Trigger::Leftovers),
         ("gateway.cancel", Trigger::Cancels),
         ("gateway.halt.", Trigger::Switch),
+        ("gateway.stop.", Trigger::Stops),
         ("gateway.baseline.", Trigger::NewGateway),
         ("gateway.adopt.", Trigger::Adoptions),
         ("gateway.reconcile.", Trigger::Reconciliations),
@@ -100,10 +103,24 @@ impl Trigger {
     }
 }
 
+/// Places that no round goes through. A transfer that is lost with its process stays unexplained, by rule, so the account
+/// would not open again; the others come by an operator's word, by a wipe, or when the day's P&L has a new peak.
+const ELSEWHERE: [&str; 5] = [
+    "gateway.transfer.",
+    "gateway.override.",
+    "gateway.wipe.",
+    "gateway.resolve.",
+    "risk.triggers.",
+];
+
 fn rounds(seed: &mut Seed) -> Vec<Round> {
     let all = std::env::var("THUNES_CRASH_MATRIX").is_ok_and(|which| which == "all");
     let mut rounds = Vec::new();
-    for point in ALL.iter().filter(|point| point.kind == Kind::Boundary) {
+    let goes_through = |name: &str| !ELSEWHERE.iter().any(|begin| name.starts_with(begin));
+    for point in ALL
+        .iter()
+        .filter(|point| point.kind == Kind::Boundary && goes_through(point.name))
+    {
         let services = ["exchange-sim", "audit", "position", "risk", "exchange-gateway"];
         for name in services.into_iter().filter(|name| point.is_of(name)) {
             let service = Service::parse(name).expect("a service");
@@ -182,8 +199,8 @@ impl Stage {
     }
 
     /// One more turn of the switch: on, and off again.
-    async fn turn_switch(&self, id: &str) {
-        if let Ok(answer) = self.calls.activate("the matrix closes the fence", id).await {
+    async fn turn_switch(&self, id: &str, level: KillSwitchLevel) {
+        if let Ok(answer) = self.calls.activate("the matrix closes the fence", id, level).await {
             let answered_at_ms = clock::now_ms();
             tokio::time::sleep(Duration::from_millis(50)).await;
             let mut evidence = self.evidence.lock().expect("no panic");
@@ -233,7 +250,12 @@ impl Stage {
                     drop(self.calls.cancel(id).await);
                 }
             }
-            Trigger::Switch => self.turn_switch(id).await,
+            Trigger::Switch => self.turn_switch(id, KillSwitchLevel::HaltNew).await,
+            Trigger::Stops => {
+                drop(self.calls.submit(resting(id)).await);
+                drop(self.calls.submit(buy(&format!("{id}-b"), "BTCUSDT", "20")).await);
+                self.turn_switch(id, KillSwitchLevel::Flatten).await;
+            }
             Trigger::Limits => drop(self.calls.change_limit(90_000).await),
             Trigger::Reconciliations => drop(self.calls.reconcile(false).await),
             Trigger::Adoptions => {
@@ -360,7 +382,7 @@ impl Stage {
             let id = format!("{}-hold-{}", self.name, clock::now_ms());
             let answer = self
                 .calls
-                .activate("the matrix closes the fence", &id)
+                .activate("the matrix closes the fence", &id, KillSwitchLevel::HaltNew)
                 .await
                 .expect("an answer");
             let answered_at_ms = clock::now_ms();

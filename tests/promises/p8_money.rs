@@ -179,7 +179,16 @@ async fn p8_hostile_decimals_are_refused_by_name_and_change_nothing() {
     let cluster = Cluster::start(THUNES, seed.number).await;
     let limits = cluster.calls.risk_status().await.expect("answered").limits;
     let revision = cluster.calls.positions().await.expect("answered").revision;
-    let lines = cluster.trail().lines.len();
+    let told = || {
+        // The gateway looks after itself beside this.
+        let trail = cluster.trail();
+        let others = trail
+            .lines
+            .iter()
+            .filter(|line| !format!("{line:?}").contains("RECONCILIATION_FINISHED"));
+        others.count()
+    };
+    let lines = told();
     for value in hostile().iter().map(String::as_str).chain(NOT_POSITIVE) {
         hostile_trades(&cluster, value).await;
         if NOT_POSITIVE.contains(&value) {
@@ -238,7 +247,7 @@ async fn p8_hostile_decimals_are_refused_by_name_and_change_nothing() {
         "no order is in the journal"
     );
     assert!(cluster.sim.ledger().await.orders.is_empty(), "none is at the exchange");
-    assert_eq!(cluster.trail().lines.len(), lines, "and there is nothing to tell of");
+    assert_eq!(told(), lines, "and there is nothing to tell of");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,7 +65,7 @@ async fn p4_p9_after_a_wipe_an_absence_proves_nothing_and_an_operator_resolves()
     assert_eq!(classes(&found), [Class::InDoubt, Class::TestnetWipe], "{found:#?}");
     assert_eq!(
         of_class(&found, Class::TestnetWipe).repair(),
-        ProposedRepair::RecordBaseline
+        ProposedRepair::Investigate
     );
     let status = cluster.calls.gateway_status().await.expect("answered");
     assert!(status.reconciliation.is_some_and(|r| r.wiped_at_ms > 0));

@@ -66,10 +66,16 @@ impl Calls {
         Ok(self.risk.clone().get_risk_status(request).await?.into_inner())
     }
 
-    pub async fn activate(&self, reason: &str, request_id: &str) -> Result<risk::ActivateKillSwitchResponse, Status> {
+    pub async fn activate(
+        &self,
+        reason: &str,
+        request_id: &str,
+        level: risk::KillSwitchLevel,
+    ) -> Result<risk::ActivateKillSwitchResponse, Status> {
         let request = risk::ActivateKillSwitchRequest {
             reason: reason.to_owned(),
             request_id: request_id.to_owned(),
+            level: level as i32,
             ..Default::default()
         };
         let request = deadline(request, SWITCH);

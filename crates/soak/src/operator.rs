@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
 use serde_json::{Value, json};
+use thunes_proto::risk::v1::KillSwitchLevel;
 use thunes_runtime::clock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -104,9 +105,15 @@ async fn switch(calls: Calls, sim: SimAdmin, notes: Arc<Mutex<Notes>>, seed: u64
             pause(ahead_ms, &stop).await;
         }
         let (begun, reason) = (Instant::now(), "the soak closes the fence");
+        // Mostly the fence alone; now and then the gateway has to cancel and to sell while it is killed.
+        let level = match rng.random_range(0..6) {
+            0 => KillSwitchLevel::CancelOrders,
+            1 => KillSwitchLevel::Flatten,
+            _ => KillSwitchLevel::HaltNew,
+        };
         let request_id = format!("soak-on-{round}");
         let answer = loop {
-            match calls.activate(reason, &request_id).await {
+            match calls.activate(reason, &request_id, level).await {
                 Ok(answer) => break Some(answer),
                 Err(_) if begun.elapsed() < ANSWER_WITHIN => tokio::time::sleep(ASK_AGAIN).await,
                 Err(_) => break None,
