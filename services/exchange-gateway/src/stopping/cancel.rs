@@ -6,7 +6,7 @@ use thunes_proto::risk::v1::StopOrder;
 use thunes_store::{begin_write, failpoint};
 use thunes_types::{ClientOrderId, Symbol};
 
-use super::{HaltOrder, NAMED_MAX};
+use super::{Job, NAMED_MAX};
 use crate::domain::order::OrderState;
 use crate::engine::Engine;
 use crate::error::GatewayError;
@@ -19,10 +19,15 @@ const AT_ONCE: usize = 8;
 
 impl Engine {
     /// Cancels what the halt is to cancel, and asks the exchange whether it is gone. Gives what may still be open.
-    pub(super) async fn cancel_round(self: &Arc<Self>, halt: &HaltOrder) -> Result<Vec<StopOrder>, GatewayError> {
+    pub(super) async fn cancel_round(self: &Arc<Self>, job: &Job) -> Result<Vec<StopOrder>, GatewayError> {
+        let (halt, over) = (&job.halt, &job.over);
         let unconfirmed = store::stop_orders(&self.database.pool, halt.epoch, false).await?;
         let each = unconfirmed.into_iter().map(|order| async move {
-            let why = self.cancel_and_confirm(&order).await;
+            let why = if over.is_cancelled() {
+                Err("the halt is over".to_owned())
+            } else {
+                self.cancel_and_confirm(&order).await
+            };
             (order, why)
         });
         let done: Vec<(OrderRow, Result<(), String>)> = stream::iter(each).buffered(AT_ONCE).collect().await;
@@ -32,7 +37,9 @@ impl Engine {
                 Ok(()) => {
                     let mut tx = begin_write(&self.database.pool).await?;
                     store::confirm_stop_order(&mut tx, halt.epoch, &order.client_order_id).await?;
+                    failpoint::pass("gateway.stop_confirm.before_commit");
                     tx.commit().await?;
+                    failpoint::pass("gateway.stop_confirm.after_commit");
                 }
                 Err(reason) => {
                     let present = self.order(&order.client_order_id).await?;
@@ -52,13 +59,17 @@ impl Engine {
 
     /// Cancels whatever is live in the halt's scope while the journal cannot be written, and gives what may still be
     /// open: all of it, as far as anybody can tell without a journal.
-    pub(super) async fn cancel_unwritten(self: &Arc<Self>, halt: &HaltOrder, why: &GatewayError) -> Vec<StopOrder> {
+    pub(super) async fn cancel_unwritten(self: &Arc<Self>, job: &Job, why: &GatewayError) -> Vec<StopOrder> {
+        let halt = &job.halt;
         let live = self.live().into_iter().filter(|order| {
             let ended = order.state().is_ok_and(OrderState::is_terminal);
             !ended && halt.scope.covers(&order.symbol, &order.strategy_id)
         });
         let mut open = Vec::new();
         for order in live.take(NAMED_MAX) {
+            if job.over.is_cancelled() {
+                break;
+            }
             let said = match ClientOrderId::parse(&order.client_order_id) {
                 Ok(id) => self
                     .cancel(&id)

@@ -130,6 +130,9 @@ impl Engine {
         symbol: &str,
         round: &mut Round,
     ) -> Result<Step, GatewayError> {
+        if job.over.is_cancelled() {
+            return Ok(Step::Enough);
+        }
         self.follow_fills(&mut job.ledger).await?;
         let prefix = sale_prefix(job.halt.epoch, symbol);
         let sales = store::orders_with_prefix(&self.database.pool, &prefix).await?;
@@ -287,6 +290,9 @@ impl Engine {
             strategy_id: StrategyId::parse(&part.strategy_id)?,
         };
         failpoint::pass("gateway.stop.before_sale");
+        if job.over.is_cancelled() {
+            return Ok(Step::Enough);
+        }
         let submitted = self.submit(wish).await;
         failpoint::pass("gateway.stop.after_sale");
         let (reason, dust) = match submitted {

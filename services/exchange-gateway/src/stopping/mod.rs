@@ -11,6 +11,7 @@ use std::time::Instant;
 use thunes_proto::risk::v1 as pb;
 use thunes_proto::risk::v1::{Stop, StopState};
 use thunes_types::{FieldError, HaltLevel, Scope};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::stop_plan::Net;
 use crate::engine::Engine;
@@ -46,6 +47,8 @@ impl HaltOrder {
 #[derive(Debug)]
 struct Job {
     halt: HaltOrder,
+    /// Canceled when the halt holds no more: nothing is to be sent for it then.
+    over: CancellationToken,
     rounds: u32,
     ledger: Ledger,
     /// By symbol: sales that failed one after the other.

@@ -68,13 +68,14 @@ async fn carry_out(engine: Arc<Engine>, halt: HaltOrder, over: CancellationToken
     let epoch = halt.epoch;
     let mut job = Job {
         halt,
+        over,
         rounds: 0,
         ledger: Ledger::default(),
         failures: HashMap::new(),
         rules_read_at: None,
     };
     let mut failing = false;
-    while !over.is_cancelled() {
+    while !job.over.is_cancelled() {
         let span = tracing::info_span!("stop.round", epoch);
         let state = match engine.stop_round(&mut job).instrument(span).await {
             Ok(state) => {
@@ -93,7 +94,7 @@ async fn carry_out(engine: Arc<Engine>, halt: HaltOrder, over: CancellationToken
         let fast = state == StopState::Running && job.rounds < FAST_ROUNDS;
         let pause = if fast { FAST_ROUND } else { SLOW_ROUND };
         tokio::select! {
-            () = over.cancelled() => {}
+            () = job.over.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -104,7 +105,7 @@ impl Engine {
     async fn stop_round(self: &Arc<Self>, job: &mut Job) -> Result<StopState, GatewayError> {
         if let Err(error) = self.begin_stop(&job.halt).await {
             // Cancelling does not wait for the disk. Without a journal nothing can be placed, so all of it may go.
-            let open_orders = self.cancel_unwritten(&job.halt, &error).await;
+            let open_orders = self.cancel_unwritten(job, &error).await;
             let stop = Stop {
                 state: StopState::Running.into(),
                 open_orders,
@@ -114,11 +115,15 @@ impl Engine {
             return Err(error);
         }
         let mut round = Round {
-            open_orders: self.cancel_round(&job.halt).await?,
+            open_orders: self.cancel_round(job).await?,
             ..Round::default()
         };
         if job.halt.level == HaltLevel::Flatten {
             self.flatten_round(job, &mut round).await?;
+        }
+        if job.over.is_cancelled() {
+            // It was left half way, and the end is what the journal is to say of it.
+            return Ok(StopState::Running);
         }
         let state = round.state();
         let stop = self.stop_report(&job.halt, round).await?;
@@ -154,9 +159,9 @@ impl Engine {
             let event = OutboxEvent::now("STOP_STARTED", &reason_of(halt), "exchange-gateway", payload);
             self.outbox.add(&mut tx, &event).await?;
         }
-        failpoint::pass("gateway.stop.before_commit");
+        failpoint::pass("gateway.stop_start.before_commit");
         tx.commit().await?;
-        failpoint::pass("gateway.stop.after_commit");
+        failpoint::pass("gateway.stop_start.after_commit");
         self.outbox.wake();
         Ok(())
     }
@@ -223,9 +228,9 @@ impl Engine {
         store::set_stop_state(&mut tx, halt_epoch, name).await?;
         let event = OutboxEvent::now(event_type, reason, "exchange-gateway", payload);
         self.outbox.add(&mut tx, &event).await?;
-        failpoint::pass("gateway.stop.before_commit");
+        failpoint::pass("gateway.stop_state.before_commit");
         tx.commit().await?;
-        failpoint::pass("gateway.stop.after_commit");
+        failpoint::pass("gateway.stop_state.after_commit");
         self.outbox.wake();
         tracing::warn!(
             epoch = halt_epoch,
