@@ -9,7 +9,7 @@ use thunes_proto::risk::v1::{AuthorizeOrderRequest, AuthorizeOrderResponse, Sett
 use thunes_rpc::{deadline, reason_of};
 use thunes_runtime::clock;
 use thunes_store::{begin_write, failpoint};
-use thunes_types::{FieldError, ReasonCode, checked_add};
+use thunes_types::{Decimal, FieldError, ReasonCode, checked_add};
 use tracing::Instrument;
 
 use crate::denial::{Denial, closed_text};
@@ -18,6 +18,7 @@ use crate::domain::filters::{Surroundings, SymbolRules};
 use crate::domain::holdings::closable;
 use crate::domain::order::{OrderState, Side};
 use crate::domain::plan::{Plan, Wish, plan};
+use crate::domain::stop_plan::Basis;
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::hear::order_event;
@@ -51,6 +52,18 @@ impl Engine {
     /// # Errors
     /// For a request that is wrong in itself, a reused id, or a journal that cannot be written.
     pub(crate) async fn submit(self: &Arc<Self>, wish: Wish) -> Result<OrderRow, GatewayError> {
+        self.submit_planned(wish, None).await
+    }
+
+    /// Like `submit`, and denied when what a sale was planned on has changed before it is written down.
+    ///
+    /// # Errors
+    /// As `submit`.
+    pub(crate) async fn submit_planned(
+        self: &Arc<Self>,
+        wish: Wish,
+        basis: Option<Basis>,
+    ) -> Result<OrderRow, GatewayError> {
         let turn = self.turn(wish.client_order_id.as_str());
         let _mine = turn.lock().await;
         let payload_hash = hex::encode(Sha256::digest(wish.payload()));
@@ -98,7 +111,7 @@ impl Engine {
             Ok(approval) => approval,
             Err(denial) => return self.deny(order, denial, false).await,
         };
-        if let Err(denial) = timed(Stage::Intent, self.write_intent(&mut order)).await? {
+        if let Err(denial) = timed(Stage::Intent, self.write_intent(&mut order, basis)).await? {
             return self.deny(order, denial, true).await;
         }
         if let Some(first) = &approval
@@ -162,11 +175,7 @@ impl Engine {
         })
     }
 
-    async fn position_with_open_buys(
-        &self,
-        base_asset: &str,
-        symbol: &str,
-    ) -> Result<thunes_types::Decimal, GatewayError> {
+    async fn position_with_open_buys(&self, base_asset: &str, symbol: &str) -> Result<Decimal, GatewayError> {
         let mut connection = self.database.pool.acquire().await?;
         let mut position = store::holding(&mut connection, base_asset).await?;
         drop(connection);
@@ -254,11 +263,22 @@ impl Engine {
     }
 
     /// Writes the intent and its event, durably, before anything leaves. A sale reserves what it sells here.
-    async fn write_intent(&self, order: &mut OrderRow) -> Result<Result<(), Denial>, GatewayError> {
+    async fn write_intent(
+        &self,
+        order: &mut OrderRow,
+        basis: Option<Basis>,
+    ) -> Result<Result<(), Denial>, GatewayError> {
         let mut tx = begin_write(&self.database.pool).await?;
         if order.side() == Side::Sell {
             let held = store::holding(&mut tx, &order.base_asset).await?;
             let pledged = store::remaining_sells(&mut tx, &order.base_asset).await?;
+            if let Some(basis) = basis {
+                let filled_since = store::filled_since(&mut tx, &order.symbol, basis.last_fill_id).await?;
+                let pledged = pledged.iter().copied().try_fold(Decimal::ZERO, checked_add)?;
+                if !basis.holds(filled_since, pledged) {
+                    return Ok(Err(moved(order)));
+                }
+            }
             let most = closable(held, &pledged)?;
             let wanted = order.remaining_quantity()?;
             if wanted > most {
@@ -511,6 +531,17 @@ fn held_back(held: &thunes_binance::HeldBack) -> Denial {
     Denial {
         code: ReasonCode::ExchangeRateLimited,
         text: format!("❌ {held}"),
+    }
+}
+
+/// What is held may still cover the sale, and be somebody else's.
+fn moved(order: &OrderRow) -> Denial {
+    Denial {
+        code: ReasonCode::ClosableQuantityExceeded,
+        text: format!(
+            "❌ What is left to sell of {} changed while this sale was prepared: it is planned again",
+            order.symbol
+        ),
     }
 }
 

@@ -5,6 +5,22 @@ use thunes_types::{Decimal, MoneyError, checked_add, checked_mul_exact, checked_
 use super::filters::SymbolRules;
 use super::order::Side;
 
+/// What a sale was planned on. When it no longer holds, the sale could take coins that are not the halt's to sell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Basis {
+    /// The journal's number of the last fill that was counted.
+    pub last_fill_id: i64,
+    /// Base in SELL orders that had not ended.
+    pub pledged: Decimal,
+}
+
+impl Basis {
+    /// Whether nothing was filled in the symbol since, and as much is in SELL orders as was then.
+    pub fn holds(&self, filled_since: bool, pledged: Decimal) -> bool {
+        !filled_since && pledged == self.pledged
+    }
+}
+
 /// What one sale of a flattening can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sale {
@@ -198,6 +214,18 @@ mod tests {
             "0.001 would be worth 1 USDT"
         );
         assert_eq!(sell("1.001", Some("1000")), Sale::Sell(d("1.001")));
+    }
+
+    #[test]
+    fn a_sale_holds_only_on_what_it_was_planned_on() {
+        let basis = Basis {
+            last_fill_id: 7,
+            pledged: d("0.5"),
+        };
+        assert!(basis.holds(false, d("0.500")));
+        assert!(!basis.holds(true, d("0.5")), "a fill came");
+        assert!(!basis.holds(false, d("1.0")), "somebody else sells");
+        assert!(!basis.holds(false, d("0")), "somebody else's order ended");
     }
 
     #[test]

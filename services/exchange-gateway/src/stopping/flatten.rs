@@ -5,13 +5,15 @@ use thunes_proto::risk::v1::StopRest;
 use thunes_proto::types::v1::Side as WireSide;
 use thunes_runtime::clock;
 use thunes_store::failpoint;
-use thunes_types::{ClientOrderId, Decimal, Scope, StrategyId, Symbol, checked_add, checked_sub, parse_decimal};
+use thunes_types::{
+    ClientOrderId, Decimal, ReasonCode, Scope, StrategyId, Symbol, checked_add, checked_sub, parse_decimal,
+};
 
 use super::{Failures, Job, Ledger, Round};
 use crate::domain::holdings::closable;
 use crate::domain::order::{OrderState, Side};
 use crate::domain::plan::{Amount, Kind, Wish};
-use crate::domain::stop_plan::{Sale, next_sale, sale_prefix};
+use crate::domain::stop_plan::{Basis, Sale, next_sale, sale_prefix};
 use crate::engine::Engine;
 use crate::error::GatewayError;
 use crate::store::{self, OrderRow};
@@ -133,7 +135,6 @@ impl Engine {
         if job.over.is_cancelled() {
             return Ok(Step::Enough);
         }
-        self.follow_fills(&mut job.ledger).await?;
         let prefix = sale_prefix(job.halt.epoch, symbol);
         let sales = store::orders_with_prefix(&self.database.pool, &prefix).await?;
         for sale in &sales {
@@ -143,6 +144,9 @@ impl Engine {
                 return Ok(Step::Enough);
             }
         }
+        // After the sales: one that had ended when it was read has its fills here. Not again before the sale is written,
+        // which is checked against what is counted now.
+        self.follow_fills(&mut job.ledger).await?;
         let asset = job
             .ledger
             .nets
@@ -151,7 +155,7 @@ impl Engine {
         let mut rest = Vec::new();
         for part in self.parts(job, symbol, &asset).await? {
             match self.next_of(job, symbol, &asset, &part, round).await? {
-                Ok(quantity) => return self.sell(job, symbol, quantity, &part, &sales).await,
+                Ok(quantity) => return self.sell(job, symbol, quantity, &part, &sales, round).await,
                 Err(left) => rest.extend(left),
             }
         }
@@ -277,6 +281,7 @@ impl Engine {
         quantity: Decimal,
         part: &Part,
         sales: &[OrderRow],
+        round: &mut Round,
     ) -> Result<Step, GatewayError> {
         let prefix = sale_prefix(job.halt.epoch, symbol);
         let number = |order: &OrderRow| order.client_order_id.strip_prefix(&prefix)?.parse::<u64>().ok();
@@ -289,11 +294,15 @@ impl Engine {
             kind: Kind::Market,
             strategy_id: StrategyId::parse(&part.strategy_id)?,
         };
+        let basis = Basis {
+            last_fill_id: job.ledger.last_id,
+            pledged: part.pledged,
+        };
         failpoint::pass("gateway.stop.before_sale");
         if job.over.is_cancelled() {
             return Ok(Step::Enough);
         }
-        let submitted = self.submit(wish).await;
+        let submitted = self.submit_planned(wish, Some(basis)).await;
         failpoint::pass("gateway.stop.after_sale");
         let (reason, dust) = match submitted {
             Ok(order) if !order.belief()?.executed_quantity.is_zero() => {
@@ -302,6 +311,10 @@ impl Engine {
             }
             // In doubt, or on its way: the next step sees it in the journal.
             Ok(order) if !order.state()?.is_terminal() => return Ok(Step::Sold),
+            Ok(order) if is_to_be_planned_again(&order.reason_code) => {
+                round.going_on = true;
+                return Ok(Step::Enough);
+            }
             Ok(order) => {
                 let dust = is_too_small(&order.reason);
                 let said = if order.state()? == OrderState::Expired {
@@ -348,7 +361,34 @@ fn later(pause: Duration) -> Instant {
     clock::instant() + pause
 }
 
+/// Whether a sale was denied for what will be otherwise in the next round, and not for anything about itself: what it was
+/// planned on has changed.
+fn is_to_be_planned_again(reason_code: &str) -> bool {
+    matches!(
+        ReasonCode::parse(reason_code),
+        Some(ReasonCode::ClosableQuantityExceeded)
+    )
+}
+
 /// Whether a filter refused an order because it is worth too little; the exchange may know another price than we.
 fn is_too_small(reason: &str) -> bool {
     reason.contains("NOTIONAL")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_others_is_no_failure_of_a_sale() {
+        for (code, again) in [
+            ("CLOSABLE_QUANTITY_EXCEEDED", true),
+            ("FILTER_FAILED", false),
+            ("REJECTED_BY_EXCHANGE", false),
+            ("EXCHANGE_UNREACHABLE", false),
+            ("", false),
+        ] {
+            assert_eq!(is_to_be_planned_again(code), again, "{code}");
+        }
+    }
 }

@@ -88,6 +88,20 @@ pub(crate) async fn fills_by_ids(
     rows.into_iter().map(read).collect()
 }
 
+/// Whether a symbol has a fill after the one of that number. It looks at the newer ones alone, whatever came before.
+pub(crate) async fn filled_since(
+    tx: &mut Transaction<'_, Sqlite>,
+    symbol: &str,
+    last_id: i64,
+) -> Result<bool, StoreError> {
+    let row: Option<i64> = sqlx::query_scalar("SELECT 1 FROM fills WHERE id > ? AND +symbol = ? LIMIT 1")
+        .bind(last_id)
+        .bind(symbol)
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.is_some())
+}
+
 pub(crate) async fn fills_of_order(pool: &SqlitePool, client_order_id: &str) -> Result<Vec<FillRow>, StoreError> {
     let rows: Vec<_> =
         sqlx::query_as("SELECT id, body, delivered_revision FROM fills WHERE client_order_id = ? ORDER BY trade_id")
