@@ -262,6 +262,12 @@ impl Engine {
             ));
             return Ok(Err(left));
         }
+        if let Err(held) = self.exchange.order_would_leave(thunes_binance::Side::Sell) {
+            // Nothing is wrong with the sale: it waits for the exchange's limits.
+            round.going_on = true;
+            left.push(rest(part.free, false, held.to_string()));
+            return Ok(Err(left));
+        }
         if let Some(failures) = job.failures.get(symbol)
             && clock::instant() < failures.try_again_at
         {
@@ -362,11 +368,11 @@ fn later(pause: Duration) -> Instant {
 }
 
 /// Whether a sale was denied for what will be otherwise in the next round, and not for anything about itself: what it was
-/// planned on has changed.
+/// planned on has changed, or the exchange's limits hold it back.
 fn is_to_be_planned_again(reason_code: &str) -> bool {
     matches!(
         ReasonCode::parse(reason_code),
-        Some(ReasonCode::ClosableQuantityExceeded)
+        Some(ReasonCode::ClosableQuantityExceeded | ReasonCode::ExchangeRateLimited)
     )
 }
 
@@ -383,6 +389,7 @@ mod tests {
     fn what_waits_for_others_is_no_failure_of_a_sale() {
         for (code, again) in [
             ("CLOSABLE_QUANTITY_EXCEEDED", true),
+            ("EXCHANGE_RATE_LIMITED", true),
             ("FILTER_FAILED", false),
             ("REJECTED_BY_EXCHANGE", false),
             ("EXCHANGE_UNREACHABLE", false),
