@@ -54,6 +54,10 @@ enum Step {
 impl Engine {
     /// Sells what is left in scope, symbol by symbol.
     pub(super) async fn flatten_round(self: &Arc<Self>, job: &mut Job, round: &mut Round) -> Result<(), GatewayError> {
+        // The exchange told of execution whose fills are not here: what was bought is not known yet.
+        let bought_unseen =
+            |order: &OrderRow| order.fills_missing && job.halt.scope.covers(&order.symbol, &order.strategy_id);
+        round.going_on |= self.live().iter().any(bought_unseen);
         self.follow_fills(&mut job.ledger).await?;
         let symbols: Vec<String> = job.ledger.nets.keys().cloned().collect();
         for symbol in symbols {
