@@ -1,9 +1,16 @@
 use std::collections::BTreeMap;
 
-use thunes_types::{Decimal, MoneyError, checked_add, checked_mul_exact, checked_sub};
+use thunes_types::{Decimal, MoneyError, checked_add, checked_mul_exact, checked_sub, mul_div_half_even};
 
 use super::filters::SymbolRules;
 use super::order::Side;
+
+/// Percent of the largest notional that a sale may be worth by the price known here: the exchange measures by a newer one.
+const NOTIONAL_MAX_PERCENT: i64 = 99;
+/// Places of a quotient beyond those of a lot: what rounding half to even adds to it is far below the margin above.
+const PLACES_BEYOND_LOT: u32 = 3;
+/// Places of a quantity whose lot rules name no step.
+const PLACES_WITHOUT_STEP: u32 = 8;
 
 /// What a sale was planned on. When it no longer holds, the sale could take coins that are not the halt's to sell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +47,7 @@ pub fn next_sale(quantity: Decimal, rules: &SymbolRules, price: Option<Decimal>)
     let most = [rules.lot.max, rules.market_lot.max]
         .into_iter()
         .filter(|bound| !bound.is_zero())
+        .chain(most_by_worth(rules, price)?)
         .min();
     let chunk = floor(most.map_or(quantity, |most| quantity.min(most)))?;
     if let Some(reason) = too_small(chunk, rules, price)? {
@@ -55,6 +63,27 @@ pub fn next_sale(quantity: Decimal, rules: &SymbolRules, price: Option<Decimal>)
         None if !half.is_zero() => Ok(Sale::Sell(half)),
         _ => Ok(Sale::Sell(chunk)),
     }
+}
+
+/// The largest quantity by what one order may be worth; None when nothing bounds it, as far as it is known here.
+fn most_by_worth(rules: &SymbolRules, price: Option<Decimal>) -> Result<Option<Decimal>, MoneyError> {
+    let bounded = rules.notional_max_applies_to_market && !rules.notional_max.is_zero();
+    let Some(price) = price.filter(|price| bounded && *price > Decimal::ZERO) else {
+        return Ok(None);
+    };
+    let steps = [rules.lot.step, rules.market_lot.step];
+    let places = steps
+        .iter()
+        .filter(|step| !step.is_zero())
+        .map(|step| step.normalize().scale())
+        .max();
+    let scale = places.unwrap_or(PLACES_WITHOUT_STEP) + PLACES_BEYOND_LOT;
+    let percent = Decimal::new(NOTIONAL_MAX_PERCENT, 2);
+    let quotient = mul_div_half_even(rules.notional_max, percent, price, scale)?;
+    let most = rules.floor_quantity(quotient, true)?;
+    // Where the largest and the smallest order exclude each other, what is left is no dust: a filter is to say why.
+    let sells = too_small(most, rules, Some(price))?.is_none();
+    Ok(sells.then_some(most))
 }
 
 /// Why so little cannot be sold; None when it can.
@@ -217,6 +246,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_worth_more_than_one_order_may_be_comes_in_several() {
+        let mut rules = SymbolRules {
+            notional_max: d("50000"),
+            notional_max_applies_to_market: true,
+            ..rules()
+        };
+        let next = |quantity: &str, price: Option<&str>, rules: &SymbolRules| {
+            next_sale(d(quantity), rules, price.map(d)).expect("fits")
+        };
+        assert_eq!(
+            next("1.5", Some("60000"), &rules),
+            Sale::Sell(d("0.825")),
+            "49500 / 60000"
+        );
+        assert_eq!(next("0.8", Some("60000"), &rules), Sale::Sell(d("0.8")));
+        assert_eq!(next("1.5", None, &rules), Sale::Sell(d("1.5")), "no price, no worth");
+        rules.notional_max_applies_to_market = false;
+        assert_eq!(next("1.5", Some("60000"), &rules), Sale::Sell(d("1.5")));
+        rules.notional_max_applies_to_market = true;
+        rules.notional_max = d("50");
+        assert_eq!(
+            next("1.5", Some("60000"), &rules),
+            Sale::Sell(d("1.5")),
+            "0.001 is worth 60: not dust, and not ours to judge"
+        );
+    }
+
+    #[test]
     fn a_sale_holds_only_on_what_it_was_planned_on() {
         let basis = Basis {
             last_fill_id: 7,
@@ -273,6 +330,38 @@ mod tests {
                 }
             }
             prop_assert!(sold <= quantity && left + sold == quantity);
+        }
+
+        // No chunk is worth more than an order may be, and the bound on worth leaves nothing that could be sold.
+        #[test]
+        fn p2_no_chunk_is_worth_more_than_an_order_may_be(
+            thousandths in 1i64..20_000_000,
+            price in 1i64..1_000_000_000,
+            most in 100i64..10_000_000,
+            places in 0u32..7,
+        ) {
+            let price = Decimal::new(price, places);
+            let rules = SymbolRules {
+                market_lot: market_lot_up_to(Decimal::ZERO),
+                notional_max: Decimal::from(most),
+                notional_max_applies_to_market: true,
+                ..rules()
+            };
+            // Else one lot is worth more than an order may be.
+            prop_assume!(price * rules.lot.min * Decimal::from(2) < rules.notional_max);
+            let mut left = Decimal::new(thousandths, 6);
+            for round in 0..200 {
+                match next_sale(left, &rules, Some(price)).expect("fits") {
+                    Sale::Sell(chunk) => {
+                        prop_assert!(chunk > Decimal::ZERO && chunk <= left && chunk * price <= rules.notional_max);
+                        left -= chunk;
+                    }
+                    Sale::Dust { .. } => {
+                        prop_assert!(left < rules.lot.min * Decimal::from(2) || left * price < rules.notional_min * Decimal::from(2), "round {}: {} is left", round, left);
+                        break;
+                    }
+                }
+            }
         }
 
         // However the fills came: what is sold is never more than what is there.

@@ -10,6 +10,7 @@ use thunes_types::{
 };
 
 use super::{Failures, Job, Ledger, Round};
+use crate::domain::filters::SymbolRules;
 use crate::domain::holdings::closable;
 use crate::domain::order::{OrderState, Side};
 use crate::domain::plan::{Amount, Kind, Wish};
@@ -245,7 +246,7 @@ impl Engine {
             ));
             return Ok(Err(left));
         };
-        let chunk = match next_sale(part.free, &rules, self.last_price(symbol))? {
+        let chunk = match next_sale(part.free, &rules, self.price_of_market_orders(&rules))? {
             Sale::Sell(chunk) => chunk,
             Sale::Dust { reason } => {
                 left.push(rest(part.free, true, reason));
@@ -281,6 +282,14 @@ impl Engine {
             return Ok(Err(left));
         }
         Ok(Ok(chunk))
+    }
+
+    /// The price that the exchange measures a market order by, as far as it is known here.
+    fn price_of_market_orders(&self, rules: &SymbolRules) -> Option<Decimal> {
+        let average = self.average_price(&rules.symbol);
+        average
+            .filter(|_| rules.notional_by_average)
+            .or_else(|| self.last_price(&rules.symbol))
     }
 
     /// Sells through the path of every order: journal, fence of closing orders, sent once.
@@ -380,14 +389,23 @@ fn is_to_be_planned_again(reason_code: &str) -> bool {
     )
 }
 
-/// Whether a filter refused an order because it is worth too little; the exchange may know another price than we.
+/// Whether a filter refused an order because it is worth too little; the exchange may know another price than we. Our own
+/// filter names its bound: one from above is no reason to call anything dust.
 fn is_too_small(reason: &str) -> bool {
-    reason.contains("NOTIONAL")
+    reason.contains("NOTIONAL") && !reason.contains("<=")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_worth_too_little_is_dust() {
+        assert!(is_too_small("❌ Filter NOTIONAL: 4.9, allowed is >= 5 USDT"));
+        assert!(is_too_small("Filter failure: NOTIONAL"));
+        assert!(!is_too_small("❌ Filter NOTIONAL: 9001000, allowed is <= 9000000 USDT"));
+        assert!(!is_too_small("❌ Filter LOT_SIZE: 4.9, allowed is >= 5"));
+    }
 
     #[test]
     fn what_waits_for_others_is_no_failure_of_a_sale() {
