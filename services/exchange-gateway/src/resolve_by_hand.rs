@@ -59,6 +59,10 @@ impl Engine {
         let asked = match self.ask_about(&order).await {
             Ok(()) => Asked::Knows,
             Err(GatewayError::Exchange(CallError::Rejected(r))) if r.kind == ErrorKind::NoSuchOrder => Asked::Denies,
+            // Our own limits held the question back: the exchange was not asked.
+            Err(error @ GatewayError::Exchange(CallError::HeldBack(_) | CallError::RateLimited(_))) => {
+                return Err(error);
+            }
             Err(GatewayError::Exchange(_) | GatewayError::ClockUnknown) => Asked::Silent,
             Err(error) => return Err(error),
         };
