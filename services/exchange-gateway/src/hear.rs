@@ -44,8 +44,17 @@ impl Engine {
         let missing = executed > store::filled_quantity(&mut tx, client_order_id).await?;
         if next.is_none() && new_fills.is_empty() && missing == order.fills_missing {
             drop(tx);
-            // What is kept in memory may be older than what is written.
-            self.after_change(&order, false).await?;
+            // What is kept in memory may be older than what is written. The resolver is woken only by what it did not know
+            // of: otherwise its own fruitless question would wake it at once.
+            let known = self.live().iter().any(|kept| {
+                kept.client_order_id == order.client_order_id
+                    && kept.state == order.state
+                    && kept.fills_missing == order.fills_missing
+            });
+            self.refresh(&order).await?;
+            if !known {
+                self.wake_resolver(&order)?;
+            }
             return Ok(Some(order));
         }
         order.fills_missing = missing;
@@ -111,6 +120,15 @@ impl Engine {
     /// Keeps the list for risk current, and wakes who has work now.
     pub(crate) async fn after_change(&self, order: &OrderRow, new_fills: bool) -> Result<(), StoreError> {
         self.outbox.wake();
+        self.refresh(order).await?;
+        if new_fills {
+            self.fills_waiting.notify_one();
+        }
+        self.wake_resolver(order)
+    }
+
+    /// Keeps the list for risk current.
+    async fn refresh(&self, order: &OrderRow) -> Result<(), StoreError> {
         // Kept first, dropped afterwards: a delivery in between must not be undone.
         self.keep_live(order);
         if order.state()?.is_terminal()
@@ -119,9 +137,10 @@ impl Engine {
         {
             self.drop_live(&order.client_order_id);
         }
-        if new_fills {
-            self.fills_waiting.notify_one();
-        }
+        Ok(())
+    }
+
+    fn wake_resolver(&self, order: &OrderRow) -> Result<(), StoreError> {
         if order.state()?.is_unknown() || order.fills_missing {
             self.doubts_waiting.notify_one();
         }
