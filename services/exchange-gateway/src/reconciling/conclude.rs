@@ -33,7 +33,7 @@ impl Engine {
         actor: &str,
     ) -> Result<(), GatewayError> {
         let now_ms = clock::now_ms();
-        let (news, ended, agreed) = match pass {
+        let (found, ended, agreed) = match pass {
             Ok(pass) => {
                 let blocking = pass.after.blocking();
                 self.tell(answer, blocking.len(), now_ms);
@@ -41,13 +41,13 @@ impl Engine {
                 let mut found = pass.after.identities();
                 // What was adopted at once is news, too.
                 found.extend(pass.adopted.then(|| format!("adopted at revision {}", pass.revision)));
-                (self.reconciling.is_news(found), ended, Some(pass.agreed))
+                (Some(found), ended, Some(pass.agreed))
             }
             Err(error) => {
                 self.reconciling
                     .latest
                     .send_modify(|latest| latest.undetermined_reason = error.to_string());
-                (false, None, None)
+                (None, None, None)
             }
         };
         // It has ended already, whatever becomes of the disk; its event is written by a later pass if not by this one.
@@ -62,6 +62,7 @@ impl Engine {
         {
             store::set_fact(&mut tx, FACT_AGREED, &kept(agreed)?).await?;
         }
+        let news = found.as_ref().is_some_and(|found| self.reconciling.is_news(found));
         if request.is_some() || news {
             let event = finished(request, actor, answer);
             self.outbox.add(&mut tx, &event).await?;
@@ -73,6 +74,10 @@ impl Engine {
         failpoint::pass("gateway.reconcile.before_commit");
         tx.commit().await?;
         failpoint::pass("gateway.reconcile.after_commit");
+        // Only what is on the disk was told: after a failed commit the next pass tells of it.
+        if let Some(found) = found {
+            self.reconciling.is_told(found);
+        }
         if ended.is_some() {
             self.reconciling.ended_is_told();
         }

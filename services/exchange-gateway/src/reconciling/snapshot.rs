@@ -62,6 +62,14 @@ impl Held {
     }
 }
 
+/// What the exchange says of the order of a trade.
+enum Whose {
+    Ours,
+    SomebodyElses,
+    /// It has no such order, or not yet.
+    Unknown,
+}
+
 /// Base and quote asset.
 type Assets = (String, String);
 
@@ -246,7 +254,7 @@ impl Engine {
         exchange.retain(|trade| trade.trade_id > cursor);
         let book = self.book_fills(symbol).await?;
         let (only_exchange, only_book) = one_sided(&exchange, &book);
-        let own_orders = self.own_among(symbol, &only_exchange).await?;
+        let (own_orders, foreign) = self.own_among(symbol, &only_exchange).await?;
         let gone: Vec<i64> = only_book.iter().map(|fill| fill.trade_id).collect();
         let told_before = store::known_trades(&self.database.pool, symbol.as_str(), &gone).await?;
         let in_doubt: Vec<(String, Side)> = unknown
@@ -264,6 +272,7 @@ impl Engine {
             in_doubt: &in_doubt,
             cursor,
             cursor_vanished,
+            foreign: &foreign,
         })?)
     }
 
@@ -311,49 +320,64 @@ impl Engine {
         Ok(fills)
     }
 
-    /// Which orders of these trades are ours. One that is not known under the exchange's id is looked up there once: its
-    /// client id may be that of an order which we think has never arrived.
+    /// Which orders of these trades are ours, and which are known not to be. One that is not known under the exchange's id is
+    /// looked up there once: its client id may be that of an order which we think has never arrived.
     async fn own_among(
         self: &Arc<Self>,
         symbol: &Symbol,
         trades: &[&TradeFact],
-    ) -> Result<BTreeSet<String>, GatewayError> {
+    ) -> Result<(BTreeSet<String>, BTreeSet<String>), GatewayError> {
         let ids: BTreeSet<&str> = trades.iter().map(|t| t.venue_order_id.as_str()).collect();
         let mut own = store::own_venue_ids(&self.database.pool, symbol.as_str(), &ids).await?;
-        let strangers: Vec<&str> = ids
-            .into_iter()
-            .filter(|id| !own.contains(*id) && self.reconciling.is_new_stranger(symbol.as_str(), id))
-            .take(STRANGERS_PER_PASS)
-            .collect();
-        for id in strangers {
-            match self.is_ours_after_all(symbol, id).await {
-                Ok(true) => {
+        let mut foreign = BTreeSet::new();
+        let mut looked_up = 0;
+        for id in ids {
+            if own.contains(id) {
+                continue;
+            }
+            let known = self.reconciling.is_foreign(symbol.as_str(), id);
+            if known == Some(true) {
+                foreign.insert(id.to_owned());
+            }
+            if known.is_some() || looked_up >= STRANGERS_PER_PASS {
+                continue;
+            }
+            looked_up += 1;
+            match self.whose(symbol, id).await {
+                Ok(Whose::Ours) => {
                     own.insert(id.to_owned());
                 }
-                Ok(false) => {}
-                // The next pass looks it up; until then it is a stranger's.
+                Ok(Whose::SomebodyElses) => {
+                    self.reconciling.looked_up(symbol.as_str(), id, true);
+                    foreign.insert(id.to_owned());
+                }
+                Ok(Whose::Unknown) => self.reconciling.looked_up(symbol.as_str(), id, false),
+                // The next pass looks it up.
                 Err(error) => {
                     tracing::debug!(%error, venue_order_id = id, "whose order it is cannot be asked now");
-                    self.reconciling.forget_stranger(symbol.as_str(), id);
                 }
             }
         }
-        Ok(own)
+        Ok((own, foreign))
     }
 
-    async fn is_ours_after_all(self: &Arc<Self>, symbol: &Symbol, venue_order_id: &str) -> Result<bool, GatewayError> {
+    async fn whose(self: &Arc<Self>, symbol: &Symbol, venue_order_id: &str) -> Result<Whose, GatewayError> {
         let Ok(id) = venue_order_id.parse::<i64>() else {
-            return Ok(false);
+            return Ok(Whose::Unknown);
         };
         let (timestamp_ms, recv_window_ms) = self.stamp()?;
         let request = self
             .exchange
             .sign_all_orders(symbol, Some(id), 1, timestamp_ms, recv_window_ms);
         let orders = self.exchange.send(request).await.into_result()?;
-        match orders.into_iter().find(|order| order.venue_order_id == id) {
-            Some(order) => self.hear_if_ours(&order).await,
-            None => Ok(false),
-        }
+        let Some(order) = orders.into_iter().find(|order| order.venue_order_id == id) else {
+            return Ok(Whose::Unknown);
+        };
+        Ok(if self.hear_if_ours(&order).await? {
+            Whose::Ours
+        } else {
+            Whose::SomebodyElses
+        })
     }
 
     /// If an order of the exchange's is ours, its present word is taken over, whatever we thought of it.

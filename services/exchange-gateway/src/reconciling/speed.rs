@@ -69,6 +69,7 @@ async fn one_pass(database: &thunes_store::Database, fills: i64, symbols: i64) -
             exchange: &exchange,
             book: &book,
             own_orders: &own_orders,
+            foreign: &BTreeSet::new(),
             told_before: &BTreeSet::new(),
             in_doubt: &in_doubt,
             cursor: -1,

@@ -65,7 +65,8 @@ pub(crate) struct Reconciling {
     pub one: tokio::sync::Mutex<()>,
     gate: Mutex<ReconcileGate>,
     agreed: Mutex<Option<Agreed>>,
-    strangers: Mutex<BTreeSet<(String, String)>>,
+    /// By symbol and venue id: whether the exchange has named an order that is not ours.
+    strangers: Mutex<BTreeMap<(String, String), bool>>,
     pub latest: watch::Sender<ReconciliationState>,
     /// What the last pass found, to tell news from what is known.
     told: Mutex<Option<BTreeSet<String>>>,
@@ -129,26 +130,31 @@ impl Reconciling {
         *lock(&self.untold) = None;
     }
 
-    /// Whether these are other discrepancies than those of the pass before.
-    pub(super) fn is_news(&self, found: BTreeSet<String>) -> bool {
-        let mut told = lock(&self.told);
-        let news = told.as_ref() != Some(&found);
-        *told = Some(found);
-        news
+    /// Whether these are other discrepancies than those that were told of last.
+    pub(super) fn is_news(&self, found: &BTreeSet<String>) -> bool {
+        lock(&self.told).as_ref() != Some(found)
     }
 
-    /// Whether this order at the exchange was not looked up yet; it counts as looked up from now on.
-    pub(super) fn is_new_stranger(&self, symbol: &str, venue_order_id: &str) -> bool {
+    /// These are written down.
+    pub(super) fn is_told(&self, found: BTreeSet<String>) {
+        *lock(&self.told) = Some(found);
+    }
+
+    /// An order at the exchange that was looked up: whether it is somebody else's; false when the exchange did not have it
+    /// then. None when it was not looked up.
+    pub(super) fn is_foreign(&self, symbol: &str, venue_order_id: &str) -> Option<bool> {
+        lock(&self.strangers)
+            .get(&(symbol.to_owned(), venue_order_id.to_owned()))
+            .copied()
+    }
+
+    /// Remembers what looking up an order at the exchange came to.
+    pub(super) fn looked_up(&self, symbol: &str, venue_order_id: &str, foreign: bool) {
         let mut strangers = lock(&self.strangers);
         if strangers.len() >= STRANGERS_MAX {
             strangers.clear();
         }
-        strangers.insert((symbol.to_owned(), venue_order_id.to_owned()))
-    }
-
-    /// Looking it up failed: it is to be looked up again.
-    pub(super) fn forget_stranger(&self, symbol: &str, venue_order_id: &str) {
-        lock(&self.strangers).remove(&(symbol.to_owned(), venue_order_id.to_owned()));
+        strangers.insert((symbol.to_owned(), venue_order_id.to_owned()), foreign);
     }
 }
 
@@ -163,4 +169,41 @@ async fn read<T: for<'de> Deserialize<'de>>(database: &Database, name: &str) -> 
 /// When it cannot be written as JSON, which is a defect.
 pub(super) fn kept<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+    async fn fresh() -> Reconciling {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = thunes_store::open(&folder.path().join("gateway.db"), &MIGRATIONS)
+            .await
+            .expect("opened");
+        Reconciling::load(&database).await.expect("loaded")
+    }
+
+    #[tokio::test]
+    async fn p7_what_was_found_stays_news_until_it_is_written_down() {
+        let reconciling = fresh().await;
+        let found: BTreeSet<String> = ["a".to_owned()].into();
+        assert!(reconciling.is_news(&found));
+        assert!(reconciling.is_news(&found), "nobody has written it down yet");
+        reconciling.is_told(found.clone());
+        assert!(!reconciling.is_news(&found));
+        assert!(reconciling.is_news(&BTreeSet::new()));
+    }
+
+    #[tokio::test]
+    async fn p9_an_order_that_was_looked_up_is_remembered_with_whose_it_is() {
+        let reconciling = fresh().await;
+        assert_eq!(reconciling.is_foreign("AB", "7"), None);
+        reconciling.looked_up("AB", "7", true);
+        reconciling.looked_up("AB", "8", false);
+        assert_eq!(reconciling.is_foreign("AB", "7"), Some(true));
+        assert_eq!(reconciling.is_foreign("AB", "8"), Some(false));
+        assert_eq!(reconciling.is_foreign("CD", "7"), None);
+    }
 }

@@ -3,6 +3,9 @@ use thunes_types::Decimal;
 
 use super::TradeFact;
 
+/// Begins the key of a trade that may be that of an order in doubt. No client_order_id has a space in it.
+pub(super) const TRADE_KEY: &str = "trade ";
+
 /// What kind of difference it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
@@ -86,6 +89,11 @@ impl Difference {
         self.proposed_repair = text.into();
         self
     }
+    /// Whether it is an order in doubt, not a trade that may be that order's.
+    pub fn is_order_in_doubt(&self) -> bool {
+        self.class == Class::InDoubt && !self.key.starts_with(TRADE_KEY)
+    }
+
 
     /// What makes two sightings the same difference.
     pub fn identity(&self) -> String {

@@ -124,12 +124,13 @@ impl Comparison {
         all
     }
 
-    /// The differences that stand in the way of opening. An order in doubt does not: its exposure stays reserved.
+    /// The differences that stand in the way of opening. An order in doubt does not: its exposure stays reserved. A trade
+    /// that may be that order's does: it may be anybody's as well.
     pub fn blocking(&self) -> BTreeSet<String> {
         let in_doubt: BTreeSet<String> = self
             .differences
             .iter()
-            .filter(|d| d.class == Class::InDoubt)
+            .filter(|d| d.is_order_in_doubt())
             .map(Difference::identity)
             .collect();
         self.identities().difference(&in_doubt).cloned().collect()

@@ -28,6 +28,7 @@ struct Sides {
     exchange: Vec<TradeFact>,
     book: Vec<TradeFact>,
     own: BTreeSet<String>,
+    foreign: BTreeSet<String>,
     told: BTreeSet<i64>,
     doubts: Vec<(String, Side)>,
     cursor_vanished: bool,
@@ -41,6 +42,7 @@ fn agreed() -> Sides {
         exchange: vec![bought.clone()],
         book: vec![bought],
         own: ["7".to_owned()].into(),
+        foreign: BTreeSet::new(),
         told: BTreeSet::new(),
         doubts: Vec::new(),
         cursor_vanished: false,
@@ -69,6 +71,7 @@ impl Sides {
             exchange: &self.exchange,
             book: &self.book,
             own_orders: &self.own,
+            foreign: &self.foreign,
             told_before: &self.told,
             in_doubt: &self.doubts,
             cursor: -1,
@@ -155,10 +158,16 @@ fn p9_a_trade_that_may_be_that_of_an_order_in_doubt_is_nobodys_yet() {
         comparison.differences[0].adopt.is_none(),
         "not to be adopted as somebody else's"
     );
-    assert!(comparison.blocking().is_empty(), "its exposure stays reserved");
+    assert_eq!(comparison.blocking().len(), 1, "it may be anybody's");
     let mut other_side = missed;
     other_side.doubts = vec![("doubt".into(), Side::Sell)];
     assert_eq!(other_side.classes(), [Class::ExternalTrade]);
+    // The exchange has said whose order it was: it is not the one in doubt.
+    let mut foreign = other_side;
+    foreign.doubts = vec![("doubt".into(), Side::Buy)];
+    foreign.foreign = ["7".to_owned()].into();
+    assert_eq!(foreign.classes(), [Class::ExternalTrade]);
+    assert_eq!(foreign.compared().blocking().len(), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use thunes_types::{Decimal, MoneyError};
 
-use super::difference::{Class, Difference, Repair};
+use super::difference::{Class, Difference, Repair, TRADE_KEY};
 use super::{Side, Sums};
 use crate::domain::holdings::{FillEffect, effects};
 
@@ -81,6 +81,8 @@ pub struct SymbolTrades<'a> {
     pub book: &'a [TradeFact],
     /// Venue ids of our own orders among those of trades that the book lacks.
     pub own_orders: &'a BTreeSet<String>,
+    /// Venue ids of orders that the exchange was asked about and that are not ours.
+    pub foreign: &'a BTreeSet<String>,
     /// Ids, among those that the exchange lacks, of trades that the exchange itself once told the gateway of.
     pub told_before: &'a BTreeSet<i64>,
     /// Orders in doubt, with their side.
@@ -255,14 +257,15 @@ fn lacking(t: &SymbolTrades<'_>, trade: &TradeFact) -> Difference {
         missed.adopt = Some(trade.clone());
         return missed;
     }
-    if let Some((order, _)) = t.in_doubt.iter().find(|(_, side)| *side == trade.side) {
+    let may_be = |(_, side): &&(String, Side)| *side == trade.side && !t.foreign.contains(&trade.venue_order_id);
+    if let Some((order, _)) = t.in_doubt.iter().find(may_be) {
         let mut undecided = found(Class::InDoubt, None, Some(trade))
             .why(format!(
                 "a trade of order {} at the exchange, which is not known here, while order {order} of the same side is in doubt: whose it is shows when the doubt ends",
                 trade.venue_order_id
             ))
             .mended_by(Repair::Wait, "wait: the exchange is being asked until it is known");
-        undecided.key = format!("trade {}", trade.trade_id);
+        undecided.key = format!("{TRADE_KEY}{}", trade.trade_id);
         return undecided;
     }
     let mut external = found(Class::ExternalTrade, None, Some(trade))
