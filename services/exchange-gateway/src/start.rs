@@ -26,6 +26,11 @@ const SNAPSHOT_TRIES: u32 = 10;
 /// The fact that holds the baseline, once it is recorded here and at position.
 pub(crate) const FACT_BASELINE: &str = "baseline";
 
+/// The fact that holds the newest trade of a symbol that the baseline includes; below every id when it has none.
+pub(crate) fn baseline_cursor_name(symbol: &str) -> String {
+    format!("baseline_cursor.{symbol}")
+}
+
 /// Gets ready, trying again until it works or `shutdown`.
 pub(crate) async fn get_ready(engine: Arc<Engine>, shutdown: CancellationToken) {
     let mut said = false;
@@ -90,12 +95,16 @@ impl Engine {
             .map_err(|s| GatewayError::Dependency("position", s.message().to_owned()))?
             .into_inner();
         let (account, cursors) = self.snapshot().await?;
-        let cursors: Vec<TradeCursor> = cursors.into_iter().filter(|c| c.last_trade_id != NO_TRADE).collect();
+        let traded = |cursor: &&TradeCursor| cursor.last_trade_id != NO_TRADE;
         let balances = balances_to_wire(&account);
         let baseline = RecordBaselineRequest {
             account: self.config.account.clone(),
             balances: if known.found { known.balances } else { balances.clone() },
-            cursors: if known.found { known.cursors } else { cursors.clone() },
+            cursors: if known.found {
+                known.cursors
+            } else {
+                cursors.iter().filter(traded).cloned().collect()
+            },
             taken_at_ms: if known.found {
                 known.taken_at_ms
             } else {
@@ -109,7 +118,7 @@ impl Engine {
             self.send_baseline(baseline.clone()).await?;
         }
         let kept = serde_json::to_string(&baseline).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        self.keep_holdings(&balances, &cursors, &kept).await
+        self.keep_holdings(&balances, &cursors, !known.found, &kept).await
     }
 
     async fn send_baseline(&self, baseline: RecordBaselineRequest) -> Result<(), GatewayError> {
@@ -152,6 +161,7 @@ impl Engine {
         &self,
         balances: &[Balance],
         cursors: &[TradeCursor],
+        of_baseline: bool,
         kept: &str,
     ) -> Result<(), GatewayError> {
         let mut tx = begin_write(&self.database.pool).await?;
@@ -165,6 +175,10 @@ impl Engine {
         // These balances include every trade up to here: none of them may move the holdings again.
         for cursor in cursors {
             store::set_holding_cursor(&mut tx, &cursor.symbol, cursor.last_trade_id).await?;
+            if of_baseline {
+                let name = baseline_cursor_name(&cursor.symbol);
+                store::set_fact(&mut tx, &name, &cursor.last_trade_id.to_string()).await?;
+            }
         }
         store::set_fact(&mut tx, FACT_BASELINE, kept).await?;
         failpoint::pass("gateway.baseline.before_commit");

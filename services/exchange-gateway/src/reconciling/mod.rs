@@ -4,6 +4,7 @@
 mod adopt;
 mod background;
 mod conclude;
+mod cursor;
 mod facts;
 mod overriding;
 mod quick;

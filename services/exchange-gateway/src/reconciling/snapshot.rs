@@ -103,7 +103,10 @@ impl Engine {
                 .map(|c| (c.symbol.as_str(), c.last_trade_id))
                 .collect();
             for (symbol, assets) in self.symbols_of(&book)? {
-                let cursor = cursors.get(symbol.as_str()).copied().unwrap_or(NO_TRADE);
+                let cursor = match cursors.get(symbol.as_str()) {
+                    Some(cursor) => *cursor,
+                    None => self.cursor_without_word(&symbol, baseline.taken_at_ms).await?,
+                };
                 let outcome = self.read_symbol(&symbol, &assets, cursor, &doubts).await?;
                 fills_read += outcome.exchange.count;
                 snapshot.symbols.push(outcome);
@@ -166,6 +169,7 @@ impl Engine {
             .await;
         let baseline = answer.map_err(|s| position_away(&s))?.into_inner();
         if baseline.found {
+            self.is_the_kept_one(&baseline).await?;
             Ok(baseline)
         } else {
             Err(GatewayError::Dependency(
@@ -268,11 +272,11 @@ impl Engine {
             exchange: &exchange,
             book: &book,
             own_orders: &own_orders,
+            foreign: &foreign,
             told_before: &told_before,
             in_doubt: &in_doubt,
             cursor,
             cursor_vanished,
-            foreign: &foreign,
         })?)
     }
 

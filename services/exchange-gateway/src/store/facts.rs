@@ -37,13 +37,19 @@ fn cursor_name(symbol: &str) -> String {
     format!("holding_cursor.{symbol}")
 }
 
-/// The newest trade of a symbol that the holdings included when they were read from the exchange.
+/// The newest trade of a symbol that the holdings included when they were read from the exchange. The first word on a symbol
+/// stays: holdings are read once.
 pub(crate) async fn set_holding_cursor(
     tx: &mut Transaction<'_, Sqlite>,
     symbol: &str,
     trade_id: i64,
 ) -> Result<(), StoreError> {
-    set_fact(tx, &cursor_name(symbol), &trade_id.to_string()).await
+    sqlx::query("INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING")
+        .bind(cursor_name(symbol))
+        .bind(trade_id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Whether the holdings do not include this trade yet.
