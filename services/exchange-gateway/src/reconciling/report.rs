@@ -133,7 +133,6 @@ fn repair_to_wire(repair: Repair) -> pb::ProposedRepair {
         Repair::AdoptFill => pb::ProposedRepair::AdoptFill,
         Repair::Wait => pb::ProposedRepair::Wait,
         Repair::CancelAtExchange => pb::ProposedRepair::CancelAtExchange,
-        Repair::RecordBaseline => pb::ProposedRepair::RecordBaseline,
         Repair::RestorePosition => pb::ProposedRepair::RestorePosition,
         Repair::Investigate => pb::ProposedRepair::Investigate,
     }

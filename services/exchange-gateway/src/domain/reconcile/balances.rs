@@ -116,8 +116,8 @@ fn without_explanation(line: &BalanceLine, stream_gap: bool) -> Difference {
             "no trade and no transfer explains it; it has the shape of a {direction}, or of a trade in a symbol that is not in gateway.symbols; {seen}"
         ))
         .mended_by(
-            Repair::RecordBaseline,
-            "find the transfer at the exchange; then record a new baseline",
+            Repair::Investigate,
+            "find the transfer at the exchange; then override with a reason, or start over in a new data folder",
         );
     difference.asset.clone_from(&line.asset);
     difference.local = local_json(line);

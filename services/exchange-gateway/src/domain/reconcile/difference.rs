@@ -37,7 +37,6 @@ pub enum Repair {
     /// It ends by itself, or an operator resolves the order.
     Wait,
     CancelAtExchange,
-    RecordBaseline,
     RestorePosition,
     /// A person has to find out.
     Investigate,
@@ -89,11 +88,11 @@ impl Difference {
         self.proposed_repair = text.into();
         self
     }
+
     /// Whether it is an order in doubt, not a trade that may be that order's.
     pub fn is_order_in_doubt(&self) -> bool {
         self.class == Class::InDoubt && !self.key.starts_with(TRADE_KEY)
     }
-
 
     /// What makes two sightings the same difference.
     pub fn identity(&self) -> String {

@@ -184,7 +184,7 @@ impl SymbolOutcome {
                     .why("the same trade was recorded with other numbers")
                     .mended_by(
                         Repair::Investigate,
-                        "look at both; a book that is wrong needs a new baseline",
+                        "look at both; a book that is wrong needs a new data folder, or an override with a reason",
                     ),
             );
         } else if !fill.same_fee(trade) {
@@ -192,7 +192,7 @@ impl SymbolOutcome {
                 .why("the trade is the same, its fee was recorded otherwise")
                 .mended_by(
                     Repair::Investigate,
-                    "look at both; a book that is wrong needs a new baseline",
+                    "look at both; a book that is wrong needs a new data folder, or an override with a reason",
                 );
             difference.asset.clone_from(&trade.commission_asset);
             if fill.commission_asset == trade.commission_asset {
@@ -233,7 +233,7 @@ fn phantom(fill: &TradeFact) -> Difference {
         .why("the book has a fill that the exchange does not know")
         .mended_by(
             Repair::Investigate,
-            "find out who recorded it; a book that is wrong needs a new baseline",
+            "find out who recorded it; a book that is wrong needs a new data folder, or an override with a reason",
         )
 }
 
@@ -245,7 +245,7 @@ fn duplicate(fill: &TradeFact, original: &TradeFact) -> Difference {
         ))
         .mended_by(
             Repair::RestorePosition,
-            "the second one counts wrongly: find out who recorded it; a book that is wrong needs a new baseline",
+            "the second one counts wrongly: find out who recorded it; a book that is wrong needs a new data folder, or an override with a reason",
         )
 }
 

@@ -72,8 +72,8 @@ pub(super) fn difference(signs: &WipeSigns, balances: &[Difference]) -> Differen
             signs.vanished_orders.len()
         ))
         .mended_by(
-            Repair::RecordBaseline,
-            "the positions of before are gone: start over with a new baseline, or override with a reason",
+            Repair::Investigate,
+            "the positions of before are gone: start over in a new data folder, or override with a reason",
         );
     wipe.local = serde_json::json!({
         "trades": signs.vanished_trades,
