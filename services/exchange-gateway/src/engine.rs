@@ -39,8 +39,8 @@ pub(crate) struct Engine {
     time: Mutex<TimeSync>,
     rules: Mutex<HashMap<String, SymbolRules>>,
     prices: Mutex<HashMap<String, (Decimal, i64)>>,
-    /// Average prices, of the symbols whose filters use one.
-    averages: Mutex<HashMap<String, Decimal>>,
+    /// Average prices, of the symbols whose filters use one, and when each was read, by the boot clock.
+    averages: Mutex<HashMap<String, (Decimal, i64)>>,
     /// Orders that have not ended, or whose fills position does not have: what risk must keep reserved.
     live: Mutex<HashMap<String, OrderRow>>,
     /// One turn per client_order_id.
@@ -177,12 +177,14 @@ impl Engine {
         lock(&self.prices).get(symbol).map(|(price, _)| *price)
     }
 
-    pub(crate) fn set_averages(&self, averages: HashMap<String, Decimal>) {
-        *lock(&self.averages) = averages;
+    pub(crate) fn set_average(&self, symbol: &str, average: Decimal) {
+        lock(&self.averages).insert(symbol.to_owned(), (average, clock::boot_ms()));
     }
 
+    /// None once it is so old that it says nothing of what the exchange measures by: then that is left to the exchange.
     pub(crate) fn average_price(&self, symbol: &str) -> Option<Decimal> {
-        lock(&self.averages).get(symbol).copied()
+        let (average, read_at) = lock(&self.averages).get(symbol).copied()?;
+        (clock::boot_ms() - read_at < AVERAGE_HOLDS_MS).then_some(average)
     }
 
     /// Orders of ours on a symbol that have not ended.
@@ -228,5 +230,7 @@ impl Engine {
     }
 }
 
+/// An average older than this denies no order.
+const AVERAGE_HOLDS_MS: i64 = 30_000;
 /// Beyond this many, turns that nobody holds are dropped.
 const TURNS_KEPT: usize = 1024;

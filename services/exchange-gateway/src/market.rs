@@ -97,14 +97,12 @@ impl Engine {
     /// # Errors
     /// When the exchange does not answer.
     pub(crate) async fn read_averages(&self) -> Result<(), GatewayError> {
-        let mut averages = HashMap::new();
         for symbol in &self.config.symbols {
             if self.rules(symbol.as_str()).is_some_and(|rules| rules.uses_average()) {
                 let average = self.exchange.average_price(symbol).await.into_result()?;
-                averages.insert(symbol.to_string(), average.price.normalize());
+                self.set_average(symbol.as_str(), average.price.normalize());
             }
         }
-        self.set_averages(averages);
         Ok(())
     }
 
