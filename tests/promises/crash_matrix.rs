@@ -82,7 +82,7 @@ fn trigger(place: &str, service: Service) -> Trigger {
         ("gateway.leftover.", Trigger::Leftovers),
         ("gateway.cancel", Trigger::Cancels),
         ("gateway.halt.", Trigger::Switch),
-        ("gateway.stop.", Trigger::Stops),
+        ("gateway.stop", Trigger::Stops),
         ("gateway.baseline.", Trigger::NewGateway),
         ("gateway.adopt.", Trigger::Adoptions),
         ("gateway.reconcile.", Trigger::Reconciliations),
@@ -104,13 +104,15 @@ impl Trigger {
 }
 
 /// Places that no round goes through. A transfer that is lost with its process stays unexplained, by rule, so the account
-/// would not open again; the others come by an operator's word, by a wipe, or when the day's P&L has a new peak.
-const ELSEWHERE: [&str; 5] = [
+/// would not open again; the others come by an operator's word, by a wipe, when the day's P&L has a new peak, or when
+/// an activation comes into a deactivation.
+const ELSEWHERE: [&str; 6] = [
     "gateway.transfer.",
     "gateway.override.",
-    "gateway.wipe.",
+    "gateway.wipe",
     "gateway.resolve.",
     "risk.triggers.",
+    "risk.overtaken.",
 ];
 
 fn rounds(seed: &mut Seed) -> Vec<Round> {

@@ -205,7 +205,9 @@ impl Engine {
         store::update_order(&mut tx, &present).await?;
         let event = order_event(&present, "ORDER_IN_DOUBT", &[]);
         self.outbox.add(&mut tx, &event).await?;
+        failpoint::pass("gateway.wipe_doubt.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.wipe_doubt.after_commit");
         tracing::error!(client_order_id = %present.client_order_id, "in doubt for good, since the account was wiped; an operator has to resolve it");
         self.after_change(&present, false).await?;
         Ok(())

@@ -88,7 +88,9 @@ impl Engine {
         let mut tx = begin_write(&self.database.pool).await?;
         let recorded = self.record_unrecorded(&mut tx, "").await?;
         Answers::withdraw(&mut tx, request_id).await?;
+        failpoint::pass("risk.overtaken.before_commit");
         tx.commit().await?;
+        failpoint::pass("risk.overtaken.after_commit");
         self.mark_recorded(&recorded);
         Ok(())
     }

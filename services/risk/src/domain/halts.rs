@@ -266,7 +266,10 @@ mod tests {
             reused.learn_halted_epoch(5, "g", 2) && reused.all().is_some(),
             "epoch 5 was counted anew; the gateway saw another one"
         );
-        assert!(!reused.learn_halted_epoch(6, "g", 3), "what this run told it since is no news");
+        assert!(
+            !reused.learn_halted_epoch(6, "g", 3),
+            "what this run told it since is no news"
+        );
         let mut restored = Halts::restored(7, quiet, Vec::new());
         assert!(
             restored.learn_halted_epoch(7, "g", 1),
