@@ -13,6 +13,7 @@ mod p2_unknown_means_no;
 mod p3_full_disk;
 mod p3_survival;
 mod p4_sent_once;
+mod p4_stop_races;
 mod p5_fills;
 mod p6_audit;
 mod p7_events;
