@@ -104,10 +104,11 @@ impl Trigger {
 }
 
 /// Places that no round goes through. A transfer that is lost with its process stays unexplained, by rule, so the account
-/// would not open again; the others come by an operator's word, by a wipe, when the day's P&L has a new peak, or when
+/// would not open again; a cursor is kept for a symbol that is new to the settings; the others come by an operator's word, by a wipe, when the day's P&L has a new peak, or when
 /// an activation comes into a deactivation.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     "gateway.transfer.",
+    "gateway.cursor.",
     "gateway.override.",
     "gateway.wipe",
     "gateway.resolve.",

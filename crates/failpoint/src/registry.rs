@@ -105,6 +105,8 @@ pub const ALL: &[Failpoint] = &[
     boundary(Owner::ExchangeGateway, "gateway.adopt.after_commit"),
     boundary(Owner::ExchangeGateway, "gateway.reconcile.before_commit"),
     boundary(Owner::ExchangeGateway, "gateway.reconcile.after_commit"),
+    boundary(Owner::ExchangeGateway, "gateway.cursor.before_commit"),
+    boundary(Owner::ExchangeGateway, "gateway.cursor.after_commit"),
     boundary(Owner::ExchangeGateway, "gateway.override.before_commit"),
     boundary(Owner::ExchangeGateway, "gateway.override.after_commit"),
     boundary(Owner::ExchangeGateway, "gateway.wipe.before_commit"),

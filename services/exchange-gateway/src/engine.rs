@@ -177,6 +177,14 @@ impl Engine {
         lock(&self.prices).get(symbol).map(|(price, _)| *price)
     }
 
+    /// None when it is older than that.
+    pub(crate) fn last_price_within(&self, symbol: &str, age_max_ms: i64) -> Option<Decimal> {
+        let known = lock(&self.prices).get(symbol).copied();
+        known
+            .filter(|(_, at_ms)| clock::now_ms() - at_ms <= age_max_ms)
+            .map(|(price, _)| price)
+    }
+
     pub(crate) fn set_average(&self, symbol: &str, average: Decimal) {
         lock(&self.averages).insert(symbol.to_owned(), (average, clock::boot_ms()));
     }

@@ -27,6 +27,8 @@ use crate::stages::{Stage, timed};
 use crate::store::{self, OrderRow};
 use crate::wire::{answer_fills, word_of_answer};
 
+/// A price that is older says nothing about a closing order.
+const CLOSING_PRICE_MAX_AGE_MS: i64 = 10_000;
 /// How long risk's decision is waited for.
 const AUTHORIZE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long an approved opening order waits for a lease of its epoch: the approval can be faster than the lease.
@@ -167,8 +169,13 @@ impl Engine {
             (Some(_), Side::Buy) => Some(self.position_with_open_buys(&rules.base_asset, &rules.symbol).await?),
             (Some(_), Side::Sell) | (None, _) => None,
         };
+        // A closing order must not be held against a price that nobody has heard of late: then the exchange judges.
+        let last_price = match side {
+            Side::Buy => self.last_price(&rules.symbol),
+            Side::Sell => self.last_price_within(&rules.symbol, CLOSING_PRICE_MAX_AGE_MS),
+        };
         Ok(Surroundings {
-            last_price: self.last_price(&rules.symbol),
+            last_price,
             average_price: self.average_price(&rules.symbol),
             open_orders: Some(self.open_orders(&rules.symbol)),
             position,

@@ -2,7 +2,7 @@
 
 use thunes_binance::{Trade, TradesFilter};
 use thunes_proto::position::v1::{GetBaselineResponse, RecordBaselineRequest};
-use thunes_store::{StoreError, begin_write};
+use thunes_store::{StoreError, begin_write, failpoint};
 use thunes_types::Symbol;
 
 use crate::engine::Engine;
@@ -65,7 +65,9 @@ impl Engine {
         let mut tx = begin_write(&self.database.pool).await?;
         store::set_fact(&mut tx, &name, &cursor.to_string()).await?;
         store::set_holding_cursor(&mut tx, symbol.as_str(), cursor).await?;
+        failpoint::pass("gateway.cursor.before_commit");
         tx.commit().await?;
+        failpoint::pass("gateway.cursor.after_commit");
         Ok(cursor)
     }
 
