@@ -219,6 +219,15 @@ impl Stage {
         let _ = self.calls.deactivate("the matrix opens the fence", "").await;
     }
 
+    /// A gateway that starts opens nothing before somebody has adopted what others traded.
+    async fn adopt_what_others_traded(&self) {
+        until("what somebody else traded is adopted", SETTLED_WITHIN, async || {
+            let answer = self.calls.reconcile(true).await;
+            answer.is_ok_and(|answer| answer.discrepancies.iter().all(|found| found.repaired))
+        })
+        .await;
+    }
+
     async fn until_switch_is_off(&self) {
         until("the switch is off", Duration::from_secs(20), async || {
             self.calls.deactivate("the matrix opens the fence", "").await.is_ok()
@@ -431,15 +440,11 @@ async fn perform(stage: Stage, rounds: Vec<Round>, seed: u64) -> BTreeMap<String
         let adopts = |round: &&Round| (round.trigger() == Trigger::Adoptions) == trading;
         for round in first.iter().filter(adopts) {
             stage.play(*round).await;
+            if trading {
+                stage.adopt_what_others_traded().await;
+            }
             stage.until_open().await;
         }
-    }
-    if first.iter().any(|round| round.trigger() == Trigger::Adoptions) {
-        until("what somebody else traded is adopted", SETTLED_WITHIN, async || {
-            let answer = stage.calls.reconcile(true).await;
-            answer.is_ok_and(|answer| answer.discrepancies.iter().all(|found| found.repaired))
-        })
-        .await;
     }
     let prices = stage.sim.prices().await.expect("prices");
     let load = Load::start(&stage.calls, 2, seed, &prices);

@@ -8,6 +8,7 @@ mod denial;
 /// The decisions, for benchmarks and for the model that checks the fence. No interface for anybody else.
 #[doc(hidden)]
 pub mod domain;
+mod ending;
 mod engine;
 mod error;
 mod fill_delivery;
