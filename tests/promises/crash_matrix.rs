@@ -29,7 +29,7 @@ use crate::THUNES;
 /// Environments that are at work at the same time.
 const ENVIRONMENTS: usize = 3;
 /// The slowest is an absence: it counts 11 s after the order was signed.
-const REACHED_WITHIN: Duration = Duration::from_secs(40);
+const REACHED_WITHIN: Duration = Duration::from_secs(120);
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 const ENVIRONMENT_READY_WITHIN: Duration = Duration::from_secs(60);
 
