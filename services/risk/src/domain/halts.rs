@@ -280,6 +280,7 @@ mod tests {
     #[test]
     fn p3_a_scoped_halt_is_no_reason_to_halt_everything_while_risk_knows_it() {
         let mut halts = Halts::untouched(0);
+        assert!(!halts.learn_halted_epoch(0, "g", 4), "it has seen none");
         assert!(halts.activate(&symbol("BTCUSDT"), HaltLevel::HaltNew, author("why", 5)));
         assert!(!halts.learn_halted_epoch(2, "g", 6), "risk knows that halt");
         assert_eq!(halts.all(), None);
